@@ -1,0 +1,8 @@
+//! The Kubernetes API as types: requests, options, selectors, versions, failures.
+//!
+//! Pure: text goes in once and becomes a type; no sockets, clocks or logging.
+
+pub mod object_key;
+pub mod resource;
+pub mod selector;
+pub mod version;

@@ -1,0 +1,3 @@
+//! Label and field selectors.
+
+pub mod field_schema;

@@ -1,0 +1,1 @@
+//! The watch cache: a pure state machine without clock, IO or locks.

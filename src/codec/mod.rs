@@ -1,0 +1,3 @@
+//! Bytes to meaning and back, without building objects. Pure.
+
+pub mod object;

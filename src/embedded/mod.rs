@@ -1,0 +1,1 @@
+//! The embedded API store, for trying, tests and demos.

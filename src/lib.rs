@@ -1,0 +1,8 @@
+//! watchgate: a watch cache and proxy gateway for the Kubernetes API.
+
+pub mod api;
+pub mod cache;
+pub mod codec;
+pub mod embedded;
+pub mod net;
+pub mod upstream;
