@@ -1,1 +1,13 @@
 //! The watch cache: a pure state machine without clock, IO or locks.
+//!
+//! An event of the upstream stream goes through [`watch_cache::WatchCache::apply`] into the ordered
+//! [`map`] and the [`log`]; the [`audience`] table says whom it concerns, and each such audience
+//! gets one [`feed::Batch`]. A list reads a [`watch_cache::Snapshot`]; a watch reads a snapshot or
+//! a [`log::Replay`], then the batches of its [`feed::Feed`].
+
+pub mod audience;
+pub mod event;
+pub mod feed;
+pub mod log;
+pub mod map;
+pub mod watch_cache;

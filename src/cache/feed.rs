@@ -1,0 +1,171 @@
+//! What one core has received for one audience and its watchers there have not yet taken.
+//!
+//! A feed holds [`Batch`]es: the events of one upstream burst, with the bytes that all watchers of
+//! the audience send. A watcher is a position. A batch leaves when every watcher has passed it, or
+//! when the feed is over its bound: then watchers behind it find [`Pull::Behind`] and catch up from
+//! the shard's log.
+
+use std::{collections::VecDeque, sync::Arc, sync::OnceLock};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    api::version::ResourceVersion,
+    codec::{EventKind, Form, ResourceCodec},
+};
+
+use super::event::Event;
+
+/// Events of one burst that concern one audience, shared by all cores.
+#[derive(Debug)]
+pub struct Batch {
+    events: Box<[(Arc<Event>, EventKind)]>,
+    form: Form,
+    bytes: OnceLock<Bytes>,
+}
+
+/// The batches of one audience on one core.
+#[derive(Debug, Default)]
+pub struct Feed {
+    batches: VecDeque<Queued>,
+    first: u64,
+    watchers: u32,
+}
+
+/// A watcher's place in a feed: the number of the next batch to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position(u64);
+
+/// What a watcher finds at its position.
+#[derive(Debug)]
+pub enum Pull {
+    /// The next batch; the position has moved past it.
+    Batch(Arc<Batch>),
+    /// Nothing new.
+    Drained,
+    /// The feed no longer holds what comes next.
+    Behind,
+}
+
+#[derive(Debug)]
+struct Queued {
+    batch: Arc<Batch>,
+    waiting: u32,
+}
+
+/// Batches a feed holds for its slowest watcher; beyond that the watcher reads the shard's log.
+const MAX_BATCHES: usize = 1024;
+
+// === impl Batch ===
+
+impl Batch {
+    /// A batch of at least one event, in version order.
+    pub fn new(events: Vec<(Arc<Event>, EventKind)>, form: Form) -> Self {
+        Self { events: events.into(), form, bytes: OnceLock::new() }
+    }
+
+    /// All frames of the batch, joined on first use.
+    pub fn bytes(&self, codec: &ResourceCodec) -> &Bytes {
+        self.bytes.get_or_init(|| match &*self.events {
+            [(event, kind)] => event.frame(*kind, self.form, codec).clone(),
+            events => {
+                let mut joined = BytesMut::new();
+                for (event, kind) in events {
+                    joined.extend_from_slice(event.frame(*kind, self.form, codec));
+                }
+                joined.freeze()
+            }
+        })
+    }
+
+    /// The events, in version order.
+    pub fn events(&self) -> &[(Arc<Event>, EventKind)] {
+        &self.events
+    }
+
+    /// Version of the last event.
+    pub fn last(&self) -> Option<ResourceVersion> {
+        self.events.last().map(|(event, _)| event.resource_version())
+    }
+}
+
+// === impl Feed ===
+
+impl Feed {
+    /// A new watcher, which sees what is pushed from now on.
+    pub fn attach(&mut self) -> Position {
+        self.watchers += 1;
+        Position(self.end())
+    }
+
+    /// The watcher at `position` is gone.
+    pub fn detach(&mut self, position: Position) {
+        self.watchers = self.watchers.saturating_sub(1);
+        let passed = position.0.saturating_sub(self.first);
+        for queued in self.batches.iter_mut().skip(usize::try_from(passed).unwrap_or(usize::MAX)) {
+            queued.waiting = queued.waiting.saturating_sub(1);
+        }
+        self.drop_taken();
+    }
+
+    /// Queues a batch for every watcher.
+    pub fn push(&mut self, batch: Arc<Batch>) {
+        if self.batches.len() >= MAX_BATCHES {
+            self.batches.pop_front();
+            self.first += 1;
+        }
+        self.batches.push_back(Queued { batch, waiting: self.watchers });
+        self.drop_taken();
+    }
+
+    /// Takes the next batch of the watcher at `position`.
+    pub fn pull(&mut self, position: &mut Position) -> Pull {
+        let Some(offset) = position.0.checked_sub(self.first) else { return Pull::Behind };
+        let queued = usize::try_from(offset).ok().and_then(|offset| self.batches.get_mut(offset));
+        let Some(queued) = queued else { return Pull::Drained };
+        queued.waiting = queued.waiting.saturating_sub(1);
+        position.0 += 1;
+        let batch = Arc::clone(&queued.batch);
+        self.drop_taken();
+        Pull::Batch(batch)
+    }
+
+    /// Moves a watcher that caught up elsewhere to the end.
+    pub fn skip_to_end(&mut self, position: &mut Position) {
+        self.detach(*position);
+        *position = self.attach();
+    }
+
+    /// Forgets all batches: every watcher is behind.
+    pub fn overrun(&mut self) {
+        // One number is skipped so that even a watcher at the end finds itself behind.
+        self.first = self.end() + 1;
+        self.batches.clear();
+    }
+
+    /// Whether nobody watches.
+    pub fn is_abandoned(&self) -> bool {
+        self.watchers == 0
+    }
+
+    /// Batches held.
+    pub fn len(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// Whether no batch is held.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.batches.len() as u64
+    }
+
+    fn drop_taken(&mut self) {
+        while self.batches.front().is_some_and(|queued| queued.waiting == 0) {
+            self.batches.pop_front();
+            self.first += 1;
+        }
+    }
+}

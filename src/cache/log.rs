@@ -1,0 +1,160 @@
+//! A shard's log: its recent events in order, bounded by bytes and age.
+//!
+//! Guarantees: events have strictly rising versions; [`Log::since`] yields every event after a
+//! version or says that the log does not reach back that far. Readers take shared chunks and read
+//! them outside of any lock.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::api::version::ResourceVersion;
+
+use super::event::Event;
+
+/// How much a log keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct LogBudget {
+    /// Bytes beyond which the oldest events go, whatever their age.
+    pub bytes: u64,
+    /// Events younger than this stay while the bytes allow it; older ones go.
+    pub age: Duration,
+}
+
+/// Events of one resource, oldest first.
+#[derive(Debug)]
+pub struct Log {
+    start: ResourceVersion,
+    sealed: VecDeque<Sealed>,
+    open: Vec<Arc<Event>>,
+    open_weight: u64,
+    weight: u64,
+    budget: LogBudget,
+}
+
+/// Events of a log after some version, shared with it.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    chunks: VecDeque<Arc<[Arc<Event>]>>,
+    next: usize,
+}
+
+#[derive(Debug)]
+struct Sealed {
+    events: Arc<[Arc<Event>]>,
+    weight: u64,
+    newest: Instant,
+}
+
+/// Events per chunk: taking a whole log costs one reference count per this many events, and at most
+/// this many are copied from the open end.
+const CHUNK: usize = 256;
+
+// === impl Log ===
+
+impl Log {
+    /// An empty log of a resource whose state is known at `start`.
+    pub fn new(start: ResourceVersion, budget: LogBudget) -> Self {
+        Self {
+            start,
+            sealed: VecDeque::new(),
+            open: Vec::new(),
+            open_weight: 0,
+            weight: 0,
+            budget,
+        }
+    }
+
+    /// The version after which every event is here.
+    pub fn start(&self) -> ResourceVersion {
+        self.start
+    }
+
+    /// Bytes the events keep alive.
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// Number of events kept.
+    pub fn len(&self) -> usize {
+        self.sealed.iter().map(|chunk| chunk.events.len()).sum::<usize>() + self.open.len()
+    }
+
+    /// Whether no event is kept.
+    pub fn is_empty(&self) -> bool {
+        self.sealed.is_empty() && self.open.is_empty()
+    }
+
+    /// Appends the next event and lets go of what the budget no longer covers. The caller has
+    /// checked that its version is above all earlier ones.
+    pub fn push(&mut self, event: Arc<Event>, now: Instant) {
+        let weight = event.weight();
+        self.weight += weight;
+        self.open_weight += weight;
+        self.open.push(event);
+        if self.open.len() >= CHUNK || self.open_weight > self.budget.bytes / 8 {
+            self.seal(now);
+        }
+        self.trim(now);
+    }
+
+    /// Lets go of what is over the byte budget or older than the age budget.
+    pub fn trim(&mut self, now: Instant) {
+        while let Some(oldest) = self.sealed.front() {
+            let aged = now.saturating_duration_since(oldest.newest) > self.budget.age;
+            if self.weight <= self.budget.bytes && !aged {
+                return;
+            }
+            self.weight -= oldest.weight;
+            if let Some(last) = oldest.events.last() {
+                self.start = last.resource_version();
+            }
+            self.sealed.pop_front();
+        }
+    }
+
+    /// Every event after `version`, oldest first; `None` when the log begins later than that.
+    pub fn since(&self, version: ResourceVersion) -> Option<Replay> {
+        if version < self.start {
+            return None;
+        }
+        let first = self.sealed.partition_point(|chunk| {
+            chunk.events.last().is_none_or(|last| last.resource_version() <= version)
+        });
+        let mut chunks: VecDeque<_> =
+            self.sealed.range(first..).map(|chunk| Arc::clone(&chunk.events)).collect();
+        if !self.open.is_empty() {
+            chunks.push_back(self.open.as_slice().into());
+        }
+        let next = chunks.front().map_or(0, |chunk| {
+            chunk.partition_point(|event| event.resource_version() <= version)
+        });
+        Some(Replay { chunks, next })
+    }
+
+    fn seal(&mut self, now: Instant) {
+        let events: Arc<[Arc<Event>]> = std::mem::take(&mut self.open).into();
+        let weight = std::mem::take(&mut self.open_weight);
+        self.sealed.push_back(Sealed { events, weight, newest: now });
+    }
+}
+
+// === impl Replay ===
+
+impl Iterator for Replay {
+    type Item = Arc<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let chunk = self.chunks.front()?;
+            if let Some(event) = chunk.get(self.next) {
+                self.next += 1;
+                return Some(Arc::clone(event));
+            }
+            self.chunks.pop_front();
+            self.next = 0;
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The watch cache of one shard: objects, log and audiences, moved by what upstream reports.
+//!
+//! One writer calls [`WatchCache::fill`], [`WatchCache::apply`] and [`WatchCache::advance`]; what
+//! readers and watchers must learn comes back as a value. Guarantees:
+//!
+//! - I1 the version shown never goes down, except through [`WatchCache::clear`];
+//! - I2 every event is applied once, in version order, or the stream is refused ([`Violation`]);
+//! - I3 a [`Snapshot`] at version N holds exactly the objects that the applied events up to N left;
+//! - I4 whoever subscribes at N is handed every later event that concerns it, or told that it can't.
+//!
+//! No clock, no IO, no locks: time is an argument, the owner holds the lock.
+
+use std::{sync::Arc, time::Instant};
+
+use hashbrown::HashMap;
+
+use crate::{
+    api::{object_key::ObjectKey, version::ResourceVersion},
+    codec::{BookmarkTemplate, ResourceCodec, WatchEvent, object::Object},
+};
+
+use super::{
+    audience::{AudienceId, AudienceKey, AudienceTable, CoreId},
+    event::{Change, Event},
+    feed::Batch,
+    log::{Log, LogBudget, Replay},
+    map::OrderedMap,
+};
+
+/// Objects, log and audiences of one shard.
+#[derive(Debug)]
+pub struct WatchCache {
+    codec: Arc<ResourceCodec>,
+    contents: Option<Contents>,
+    audiences: AudienceTable,
+    template: Option<Arc<BookmarkTemplate>>,
+    highest: Option<ResourceVersion>,
+    generation: u64,
+    budget: LogBudget,
+}
+
+/// The state at one version; cheap to clone, never changes.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Objects by key.
+    pub objects: OrderedMap,
+    /// The version this is the state at.
+    pub resource_version: ResourceVersion,
+    /// Rises when continuity is broken: watches begun under another generation have ended.
+    pub generation: u64,
+    /// What bookmarks of this type look like; `None` until upstream has sent one.
+    pub template: Option<Arc<BookmarkTemplate>>,
+}
+
+/// What a fill found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// The cache was empty.
+    First,
+    /// The same objects at the same versions: watches go on.
+    Unchanged,
+    /// History was lost: watches must end, since events are missing.
+    Changed,
+}
+
+/// What an applied burst has for watchers.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// One batch per concerned audience, with the cores to hand it to.
+    pub batches: Vec<(AudienceId, Vec<CoreId>, Arc<Batch>)>,
+    /// Events applied.
+    pub events: usize,
+}
+
+/// A stream that does not continue what the cache holds; the shard must be filled anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// An event arrived before the first fill.
+    #[error("an event arrived before the cache was filled")]
+    NotFilled,
+    /// An event is not newer than what was applied.
+    #[error("event at {event} after version {applied} was applied")]
+    OutOfOrder {
+        /// The event's version.
+        event: ResourceVersion,
+        /// The cache's version.
+        applied: ResourceVersion,
+    },
+    /// A deletion of an object that the cache does not hold.
+    #[error("deletion at {event} of an object that is not in the cache")]
+    UnknownObject {
+        /// The event's version.
+        event: ResourceVersion,
+    },
+    /// A consistent answer is older than what was shown: the store was restored from the past.
+    #[error("upstream is at {found}, but {shown} was already seen: the store went back")]
+    WentBack {
+        /// The version of the answer.
+        found: ResourceVersion,
+        /// The highest version seen before.
+        shown: ResourceVersion,
+    },
+}
+
+#[derive(Debug)]
+struct Contents {
+    objects: OrderedMap,
+    resource_version: ResourceVersion,
+    log: Log,
+}
+
+// === impl WatchCache ===
+
+impl WatchCache {
+    /// An empty cache.
+    pub fn new(codec: Arc<ResourceCodec>, budget: LogBudget) -> Self {
+        let template = codec.synthesised_bookmark().map(Arc::new);
+        Self {
+            codec,
+            contents: None,
+            audiences: AudienceTable::default(),
+            template,
+            highest: None,
+            generation: 0,
+            budget,
+        }
+    }
+
+    /// Takes the complete, consistent state at `version`.
+    ///
+    /// # Errors
+    /// [`Violation::WentBack`] when it is older than what was shown; nothing is changed then.
+    pub fn fill(
+        &mut self,
+        objects: Vec<Object>,
+        version: ResourceVersion,
+    ) -> Result<Fill, Violation> {
+        if let Some(shown) = self.highest.filter(|shown| version < *shown) {
+            return Err(Violation::WentBack { found: version, shown });
+        }
+        self.highest = Some(version);
+        let objects = OrderedMap::from_objects(self.codec.item_join(), objects);
+        let Some(contents) = &mut self.contents else {
+            let log = Log::new(version, self.budget);
+            self.contents = Some(Contents { objects, resource_version: version, log });
+            self.generation += 1;
+            return Ok(Fill::First);
+        };
+        if same_objects(&contents.objects, &objects) {
+            contents.resource_version = version;
+            return Ok(Fill::Unchanged);
+        }
+        let log = Log::new(version, self.budget);
+        self.contents = Some(Contents { objects, resource_version: version, log });
+        self.generation += 1;
+        Ok(Fill::Changed)
+    }
+
+    /// Applies a burst of upstream events in their order.
+    ///
+    /// # Errors
+    /// The burst's first event that does not continue the cache; those before it are applied and
+    /// published in the error's company, so that no watcher misses them.
+    pub fn apply(
+        &mut self,
+        burst: impl IntoIterator<Item = WatchEvent>,
+        now: Instant,
+    ) -> (Published, Result<(), Violation>) {
+        let mut concerns = Concerns::default();
+        let mut published = Published::default();
+        let outcome = burst
+            .into_iter()
+            .try_for_each(|event| self.apply_one(event, now, &mut published, &mut concerns));
+        self.collect(concerns, &mut published);
+        (published, outcome)
+    }
+
+    /// Moves the version from exactly `from` to `to`: proof from elsewhere says that nothing
+    /// happened in between (semantics §16 b). Returns whether the cache was still at `from`.
+    pub fn advance(&mut self, from: ResourceVersion, to: ResourceVersion) -> bool {
+        match &mut self.contents {
+            Some(contents) if contents.resource_version == from && to >= from => {
+                contents.resource_version = to;
+                self.highest = self.highest.max(Some(to));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Drops objects and log, and forgets what was shown: the next fill may be older.
+    pub fn clear(&mut self) {
+        self.contents = None;
+        self.highest = None;
+        self.generation += 1;
+    }
+
+    /// Remembers what upstream's bookmarks of this type look like.
+    pub fn learn_template(&mut self, template: BookmarkTemplate) {
+        if self.template.is_none() {
+            self.template = Some(Arc::new(template));
+        }
+    }
+
+    /// The present state, `None` before the first fill.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        self.contents.as_ref().map(|contents| Snapshot {
+            objects: contents.objects.clone(),
+            resource_version: contents.resource_version,
+            generation: self.generation,
+            template: self.template.clone(),
+        })
+    }
+
+    /// Events after `version`; `None` when the log does not reach back to it.
+    pub fn events_since(&self, version: ResourceVersion) -> Option<Replay> {
+        self.contents.as_ref()?.log.since(version)
+    }
+
+    /// The version after which all events are held.
+    pub fn log_start(&self) -> Option<ResourceVersion> {
+        self.contents.as_ref().map(|contents| contents.log.start())
+    }
+
+    /// The version shown to readers.
+    pub fn resource_version(&self) -> Option<ResourceVersion> {
+        self.contents.as_ref().map(|contents| contents.resource_version)
+    }
+
+    /// Rises whenever watches must end.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Bytes held by objects and by the log.
+    pub fn resident_bytes(&self) -> (u64, u64) {
+        self.contents
+            .as_ref()
+            .map_or((0, 0), |contents| (contents.objects.resident_bytes(), contents.log.weight()))
+    }
+
+    /// The audiences, to join and leave.
+    pub fn audiences(&mut self) -> &mut AudienceTable {
+        &mut self.audiences
+    }
+
+    fn apply_one(
+        &mut self,
+        event: WatchEvent,
+        now: Instant,
+        published: &mut Published,
+        concerns: &mut Concerns,
+    ) -> Result<(), Violation> {
+        let contents = self.contents.as_mut().ok_or(Violation::NotFilled)?;
+        let (object, deleted) = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
+            WatchEvent::Deleted(object) => (object, true),
+            WatchEvent::Bookmark(bookmark) => {
+                contents.resource_version = contents.resource_version.max(bookmark.resource_version);
+                self.highest = self.highest.max(Some(contents.resource_version));
+                self.learn_template(bookmark.template);
+                return Ok(());
+            }
+            // The stream's owner acts on it; it changes no object.
+            WatchEvent::Error(_) => return Ok(()),
+        };
+        let version = object.resource_version();
+        if version <= contents.resource_version {
+            let applied = contents.resource_version;
+            return Err(Violation::OutOfOrder { event: version, applied });
+        }
+        let change = if deleted {
+            let previous = contents
+                .objects
+                .remove(object.key().as_str())
+                .ok_or(Violation::UnknownObject { event: version })?;
+            Change::Deleted { object, previous }
+        } else {
+            let previous = contents.objects.insert(object.clone());
+            Change::Set { object, previous }
+        };
+        contents.resource_version = version;
+        self.highest = Some(version);
+        let event = Arc::new(Event::new(change));
+        for concern in self.audiences.concerned(&event) {
+            concerns.add(concern.audience, Arc::clone(&event), concern.kind);
+        }
+        contents.log.push(event, now);
+        published.events += 1;
+        Ok(())
+    }
+
+    fn collect(&self, concerns: Concerns, published: &mut Published) {
+        for (audience, events) in concerns.by_audience {
+            let Some(form) = self.audiences.key(audience).map(|key: &AudienceKey| key.form) else {
+                continue;
+            };
+            let cores = self.audiences.cores(audience).collect();
+            published.batches.push((audience, cores, Arc::new(Batch::new(events, form))));
+        }
+    }
+}
+
+// === impl Concerns ===
+
+/// Events of one burst by audience.
+#[derive(Debug, Default)]
+struct Concerns {
+    by_audience: HashMap<AudienceId, Vec<(Arc<Event>, crate::codec::EventKind)>>,
+}
+
+impl Concerns {
+    fn add(&mut self, audience: AudienceId, event: Arc<Event>, kind: crate::codec::EventKind) {
+        self.by_audience.entry(audience).or_default().push((event, kind));
+    }
+}
+
+/// Whether both maps hold the same keys at the same versions.
+fn same_objects(left: &OrderedMap, right: &OrderedMap) -> bool {
+    let identity = |object: &Object| -> (ObjectKey, ResourceVersion) {
+        (object.key().clone(), object.resource_version())
+    };
+    left.len() == right.len()
+        && left.range::<str, _>(..).map(identity).eq(right.range::<str, _>(..).map(identity))
+}

@@ -1,0 +1,354 @@
+//! The watchers of one core: their feeds, their wakers, their bookmarks.
+//!
+//! Shards put messages into the hub's mailbox; the hub's task, on the watchers' own thread, empties
+//! it, fills the feeds and wakes. So a burst costs one wake-up across threads per core, whatever the
+//! number of watchers. Guarantees: messages of a shard are delivered in their order; when the
+//! mailbox overflows nothing is lost, watchers then read their shard's log.
+//!
+//! Hot path: [`Hub::deliver`], [`Hub::poll`].
+//! Locks: a shard's lock may be held when the hub's are taken, never the reverse.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::sync::Notify;
+
+use crate::{
+    api::version::ResourceVersion,
+    cache::{
+        audience::{AudienceId, CoreId},
+        feed::{Batch, Feed, Position, Pull},
+    },
+};
+
+use super::shard::{Shard, ShardId};
+
+/// One core's share of all watches.
+#[derive(Debug)]
+pub struct Hub {
+    core: CoreId,
+    mailbox: Mutex<Mailbox>,
+    bell: Notify,
+    state: Mutex<State>,
+    second: AtomicU64,
+}
+
+/// From a shard to a hub.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// Events for an audience that has watchers on this core.
+    Batch(ShardId, AudienceId, Arc<Batch>),
+    /// All watches of the shard end.
+    End(ShardId),
+}
+
+/// A watcher's membership, made by [`Hub::attach`].
+#[derive(Debug)]
+pub struct Ticket {
+    /// The audience joined.
+    pub(super) audience: AudienceId,
+    shard: ShardId,
+    watcher: usize,
+}
+
+/// What [`Hub::poll`] found.
+#[derive(Debug)]
+pub(super) struct Signals {
+    pub(super) pull: Pull,
+    pub(super) bookmark: Option<ResourceVersion>,
+    pub(super) ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Mailbox {
+    messages: Vec<Message>,
+    overrun: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    feeds: HashMap<(ShardId, AudienceId), Members>,
+    watchers: Slab<Watcher>,
+    due: BTreeMap<u64, Vec<usize>>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    feed: Feed,
+    watchers: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    shard: ShardId,
+    position: Position,
+    /// Where it stands among the feed's members.
+    place: usize,
+    waker: Option<Waker>,
+    bookmark: Bookmark,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Bookmark {
+    None,
+    /// To be given at this second, at the version that the shard then shows.
+    Requested(u64, Arc<Shard>),
+    Due(ResourceVersion),
+}
+
+/// Messages waiting for one core. They hold handles, not copies, but keep events alive beyond their
+/// log; at this number the mailbox is emptied and watchers read their logs instead.
+const MAX_MESSAGES: usize = 65_536;
+
+/// Bookmarks are due on this beat (semantics §5.4: the API server ticks once a second).
+pub const TICK: Duration = Duration::from_secs(1);
+
+// === impl Hub ===
+
+impl Hub {
+    /// A hub without watchers.
+    pub fn new(core: CoreId) -> Self {
+        Self {
+            core,
+            mailbox: Mutex::default(),
+            bell: Notify::new(),
+            state: Mutex::default(),
+            second: AtomicU64::new(0),
+        }
+    }
+
+    /// The core whose watchers these are.
+    pub fn core(&self) -> CoreId {
+        self.core
+    }
+
+    /// Ticks since the hub began to run.
+    pub fn now(&self) -> u64 {
+        self.second.load(Ordering::Relaxed)
+    }
+
+    /// Open watches on this core.
+    pub fn watchers(&self) -> usize {
+        self.state.lock().watchers.len()
+    }
+
+    /// Delivers messages and bookmarks until dropped; to be run on the core's own thread.
+    pub async fn run(&self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = self.bell.notified() => self.deliver(),
+                _ = ticks.tick() => self.tick(),
+            }
+        }
+    }
+
+    /// Queues a message. Called under the sending shard's lock, which keeps the order.
+    pub fn send(&self, message: Message) {
+        {
+            let mut mailbox = self.mailbox.lock();
+            if mailbox.messages.len() >= MAX_MESSAGES {
+                mailbox.messages.retain(|message| matches!(message, Message::End(_)));
+                mailbox.overrun = true;
+            }
+            mailbox.messages.push(message);
+        }
+        self.bell.notify_one();
+    }
+
+    /// Moves the mailbox into the feeds and wakes whom it concerns.
+    pub fn deliver(&self) {
+        let wakers = self.state.lock().take_in(&self.mailbox);
+        wake_all(wakers);
+    }
+
+    /// One beat: bookmarks that are due get the version that their shard shows now.
+    pub fn tick(&self) {
+        let second = self.second.fetch_add(1, Ordering::Relaxed) + 1;
+        let wakers = {
+            let mut state = self.state.lock();
+            let due = state.take_due(second);
+            // The versions were read before the mailbox is emptied, so everything up to them is in
+            // the feeds when the watchers look.
+            let mut wakers = state.take_in(&self.mailbox);
+            wakers.extend(state.mark_due(due));
+            wakers
+        };
+        wake_all(wakers);
+    }
+
+    /// Adds a watcher. Called under the shard's lock, so nothing sent before reaches it and
+    /// everything sent later does.
+    pub(super) fn attach(&self, shard: ShardId, audience: AudienceId) -> Ticket {
+        let mut state = self.state.lock();
+        // What is still in the mailbox was applied before this watcher's start.
+        let wakers = state.take_in(&self.mailbox);
+        let state_ref = &mut *state;
+        let members = state_ref.feeds.entry((shard, audience)).or_default();
+        let position = members.feed.attach();
+        let place = members.watchers.len();
+        let watcher = state_ref.watchers.insert(Watcher {
+            shard,
+            position,
+            place,
+            waker: None,
+            bookmark: Bookmark::None,
+            ended: false,
+        });
+        members.watchers.push(watcher);
+        drop(state);
+        wake_all(wakers);
+        Ticket { audience, shard, watcher }
+    }
+
+    pub(super) fn detach(&self, ticket: &Ticket) {
+        let mut state = self.state.lock();
+        let Some(watcher) = state.watchers.try_remove(ticket.watcher) else { return };
+        let key = (ticket.shard, ticket.audience);
+        let State { feeds, watchers, .. } = &mut *state;
+        let Some(members) = feeds.get_mut(&key) else { return };
+        members.feed.detach(watcher.position);
+        members.watchers.swap_remove(watcher.place);
+        if let Some(moved) = members.watchers.get(watcher.place)
+            && let Some(moved) = watchers.get_mut(*moved)
+        {
+            moved.place = watcher.place;
+        }
+        if members.feed.is_abandoned() {
+            feeds.remove(&key);
+        }
+    }
+
+    /// Moves a watcher to the end of its feed: it has read the rest elsewhere, under the shard's
+    /// lock, so what is still in the mailbox is part of that.
+    pub(super) fn skip_to_end(&self, ticket: &Ticket) {
+        let mut state = self.state.lock();
+        let wakers = state.take_in(&self.mailbox);
+        let State { feeds, watchers, .. } = &mut *state;
+        if let (Some(members), Some(watcher)) =
+            (feeds.get_mut(&(ticket.shard, ticket.audience)), watchers.get_mut(ticket.watcher))
+        {
+            members.feed.skip_to_end(&mut watcher.position);
+        }
+        drop(state);
+        wake_all(wakers);
+    }
+
+    pub(super) fn poll(&self, ticket: &mut Ticket, context: &Context<'_>) -> Signals {
+        let mut state = self.state.lock();
+        let State { feeds, watchers, .. } = &mut *state;
+        let (Some(members), Some(watcher)) =
+            (feeds.get_mut(&(ticket.shard, ticket.audience)), watchers.get_mut(ticket.watcher))
+        else {
+            return Signals { pull: Pull::Drained, bookmark: None, ended: true };
+        };
+        let pull = members.feed.pull(&mut watcher.position);
+        let mut bookmark = None;
+        if matches!(pull, Pull::Drained) {
+            if let Bookmark::Due(version) = watcher.bookmark {
+                bookmark = Some(version);
+                watcher.bookmark = Bookmark::None;
+            } else {
+                match &mut watcher.waker {
+                    Some(waker) => waker.clone_from(context.waker()),
+                    none => *none = Some(context.waker().clone()),
+                }
+            }
+        }
+        // Events that were delivered before the end are still given out.
+        let ended = watcher.ended && matches!(pull, Pull::Drained);
+        Signals { pull, bookmark, ended }
+    }
+
+    pub(super) fn request_bookmark(&self, ticket: &Ticket, shard: Arc<Shard>, second: u64) {
+        let mut state = self.state.lock();
+        let second = second.max(self.now() + 1);
+        let State { watchers, due, .. } = &mut *state;
+        if let Some(watcher) = watchers.get_mut(ticket.watcher) {
+            watcher.bookmark = Bookmark::Requested(second, shard);
+            due.entry(second).or_default().push(ticket.watcher);
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn take_in(&mut self, mailbox: &Mutex<Mailbox>) -> Vec<Waker> {
+        let Mailbox { messages, overrun } = std::mem::take(&mut *mailbox.lock());
+        let mut wakers = Vec::new();
+        if overrun {
+            for members in self.feeds.values_mut() {
+                members.feed.overrun();
+            }
+            wakers.extend(self.watchers.iter_mut().filter_map(|(_, watcher)| watcher.waker.take()));
+        }
+        for message in messages {
+            match message {
+                Message::Batch(shard, audience, batch) => {
+                    if let Some(members) = self.feeds.get_mut(&(shard, audience)) {
+                        members.feed.push(batch);
+                        let watchers = &mut self.watchers;
+                        wakers.extend(members.watchers.iter().filter_map(|watcher| {
+                            watchers.get_mut(*watcher).and_then(|watcher| watcher.waker.take())
+                        }));
+                    }
+                }
+                Message::End(shard) => {
+                    for (_, watcher) in &mut self.watchers {
+                        if watcher.shard == shard {
+                            watcher.ended = true;
+                            wakers.extend(watcher.waker.take());
+                        }
+                    }
+                }
+            }
+        }
+        wakers
+    }
+
+    /// Watchers whose bookmark is due at `second`, with the version their shard shows.
+    fn take_due(&mut self, second: u64) -> Vec<(usize, Option<ResourceVersion>)> {
+        let later = self.due.split_off(&(second + 1));
+        let due = std::mem::replace(&mut self.due, later);
+        due.into_iter()
+            .flat_map(|(asked, watchers)| watchers.into_iter().map(move |key| (asked, key)))
+            .filter_map(|(asked, key)| match &self.watchers.get(key)?.bookmark {
+                Bookmark::Requested(at, shard) if *at == asked => {
+                    Some((key, shard.resource_version()))
+                }
+                // The number was given to another watcher, or the request was replaced.
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn mark_due(&mut self, due: Vec<(usize, Option<ResourceVersion>)>) -> Vec<Waker> {
+        due.into_iter()
+            .filter_map(|(key, version)| {
+                let watcher = self.watchers.get_mut(key)?;
+                watcher.bookmark = version.map_or(Bookmark::None, Bookmark::Due);
+                watcher.waker.take()
+            })
+            .collect()
+    }
+}
+
+/// Wakes outside of the hub's locks.
+fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        waker.wake();
+    }
+}

@@ -1,0 +1,16 @@
+//! Watch caches at work: who fills them, who reads them, who is woken.
+//!
+//! A [`shard::Shard`] puts one [`crate::cache::watch_cache::WatchCache`] behind a lock that only its
+//! reflector and (un)subscribing watchers take, and publishes a snapshot for everybody else. A
+//! [`hub::Hub`] per core receives what the shards publish and wakes that core's watchers; a
+//! [`subscription::Subscription`] is one watcher's place. The [`registry::Registry`] names them all.
+//!
+//! Locks: shard before hub, never the other way round.
+
+pub mod hub;
+pub mod registry;
+pub mod shard;
+pub mod subscription;
+
+#[cfg(test)]
+mod tests;

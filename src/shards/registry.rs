@@ -1,0 +1,116 @@
+//! Every open shard by its key.
+//!
+//! A shard is opened by the first request that memory could answer, or at start for resources whose
+//! policy is eager, and stays until its type changes or memory is short. Opening hands the shard to
+//! the starter, which keeps it filled; the registry knows nothing of upstream.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use dashmap::{DashMap, mapref::entry::Entry};
+use tokio::task::AbortHandle;
+
+use crate::{
+    api::resource::{GroupVersionResource, ResourceType},
+    cache::log::LogBudget,
+    codec::object::Representation,
+};
+
+use super::{
+    hub::Hub,
+    shard::{Shard, ShardId, ShardKey},
+};
+
+/// Starts what fills a shard; dropping the shard from the registry aborts it.
+pub type Starter = Box<dyn Fn(Arc<Shard>) -> AbortHandle + Send + Sync>;
+
+/// The open shards.
+pub struct Registry {
+    shards: DashMap<ShardKey, Entered>,
+    next: AtomicU32,
+    hubs: Arc<[Arc<Hub>]>,
+    budget: LogBudget,
+    start: Starter,
+}
+
+#[derive(Debug)]
+struct Entered {
+    shard: Arc<Shard>,
+    filler: AbortHandle,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// No shards yet; each new one gets `budget` for its log and is handed to `start`.
+    pub fn new(hubs: Arc<[Arc<Hub>]>, budget: LogBudget, start: Starter) -> Self {
+        Self { shards: DashMap::new(), next: AtomicU32::new(0), hubs, budget, start }
+    }
+
+    /// The shard of a type in a representation, opened now if it was not.
+    pub fn open(&self, resource: &Arc<ResourceType>, representation: Representation) -> Arc<Shard> {
+        let key = ShardKey { gvr: resource.gvr.clone(), representation };
+        if let Some(entered) = self.shards.get(&key) {
+            return Arc::clone(&entered.shard);
+        }
+        match self.shards.entry(key) {
+            Entry::Occupied(entry) => Arc::clone(&entry.get().shard),
+            Entry::Vacant(entry) => {
+                let id = ShardId(self.next.fetch_add(1, Ordering::Relaxed));
+                let hubs = Arc::clone(&self.hubs);
+                let resource = Arc::clone(resource);
+                let shard = Arc::new(Shard::new(id, resource, representation, self.budget, hubs));
+                let filler = (self.start)(Arc::clone(&shard));
+                entry.insert(Entered { shard: Arc::clone(&shard), filler });
+                shard
+            }
+        }
+    }
+
+    /// The shard if it is open.
+    pub fn get(
+        &self,
+        gvr: &GroupVersionResource,
+        representation: Representation,
+    ) -> Option<Arc<Shard>> {
+        let key = ShardKey { gvr: gvr.clone(), representation };
+        self.shards.get(&key).map(|entered| Arc::clone(&entered.shard))
+    }
+
+    /// Closes the shards that `unwanted` names: their watches end and nothing fills them any more.
+    pub fn close(&self, unwanted: impl Fn(&Shard) -> bool) -> usize {
+        let mut closed = Vec::new();
+        self.shards.retain(|_, entered| {
+            let keep = !unwanted(&entered.shard);
+            if !keep {
+                entered.filler.abort();
+                closed.push(Arc::clone(&entered.shard));
+            }
+            keep
+        });
+        for shard in &closed {
+            shard.clear(true);
+        }
+        closed.len()
+    }
+
+    /// Empties every shard: the store behind them is not the one they show.
+    pub fn clear_all(&self) {
+        for shard in self.all() {
+            shard.clear(false);
+        }
+    }
+
+    /// All open shards.
+    pub fn all(&self) -> Vec<Arc<Shard>> {
+        self.shards.iter().map(|entered| Arc::clone(&entered.shard)).collect()
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("open", &self.shards.len()).finish_non_exhaustive()
+    }
+}

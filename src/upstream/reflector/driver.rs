@@ -1,0 +1,154 @@
+//! Runs a [`Reflector`] against upstream and its shard until aborted.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, Request, Response, header};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::{
+    cache::watch_cache::{Fill, Violation},
+    shards::shard::Shard,
+    upstream::{
+        Lane, RequestBody, Upstream, UpstreamBody,
+        reflector::machine::{Ask, Effect, Reflector, Step, Verdict},
+    },
+};
+
+/// Called when the store behind upstream was restored from the past: everything cached is void.
+pub type WentBack = Arc<dyn Fn(&Shard, &Violation) + Send + Sync>;
+
+/// A stream that is silent this much longer than its own deadline has a dead peer.
+const OVERTIME: Duration = Duration::from_secs(30);
+
+/// The head of an answer must arrive within this time; upstream's own limit is 60 s.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(70);
+
+/// Keeps `shard` filled. Ends only by being aborted.
+pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
+    let reflector = Reflector::new(shard.resource(), shard.key().representation);
+    let mut driver = Driver { shard, upstream, went_back, reflector };
+    loop {
+        match driver.reflector.next(Instant::now(), rand::random()) {
+            Step::Wait(wait) => tokio::time::sleep(wait).await,
+            Step::Send(ask) => driver.perform(ask).await,
+        }
+    }
+}
+
+struct Driver {
+    shard: Arc<Shard>,
+    upstream: Upstream,
+    went_back: WentBack,
+    reflector: Reflector,
+}
+
+// === impl Driver ===
+
+impl Driver {
+    async fn perform(&mut self, ask: Ask) {
+        debug!(shard = %self.shard.key(), target = ask.target, "asking upstream");
+        let mut effects = Vec::new();
+        match self.send(&ask).await {
+            Err(reason) => self.reflector.failed(&reason, Instant::now(), &mut effects),
+            Ok(response) => {
+                let retry_after = retry_after(response.headers());
+                let (verdict, effect) =
+                    self.reflector.answered(response.status(), retry_after, Instant::now());
+                effects.extend(effect);
+                if verdict == Verdict::Read {
+                    self.read(response.into_body(), &ask).await;
+                }
+            }
+        }
+        self.act(effects);
+    }
+
+    async fn send(&self, ask: &Ask) -> Result<Response<UpstreamBody>, String> {
+        let request = Request::get(&ask.target)
+            .header(header::ACCEPT, ask.accept)
+            .body(RequestBody::empty())
+            .map_err(|error| error.to_string())?;
+        let answer = self.upstream.send(Lane::Gateway, request);
+        match timeout(HEAD_TIMEOUT, answer).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("upstream did not answer within {HEAD_TIMEOUT:?}")),
+        }
+    }
+
+    async fn read(&mut self, mut body: UpstreamBody, ask: &Ask) {
+        let patience = ask.ends_after + OVERTIME;
+        while self.reflector.wants_more() {
+            let mut effects = Vec::new();
+            let frame = timeout(patience, body.frame()).await;
+            match frame {
+                Err(_) => {
+                    self.reflector.failed("upstream fell silent", Instant::now(), &mut effects);
+                }
+                Ok(Some(Err(error))) => {
+                    self.reflector.failed(&error.to_string(), Instant::now(), &mut effects);
+                }
+                Ok(None) => {
+                    let codec = Arc::clone(self.shard.codec());
+                    self.reflector.ended(&codec, Instant::now(), &mut effects);
+                    self.act(effects);
+                    return;
+                }
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(chunk) = frame.into_data() {
+                        let codec = Arc::clone(self.shard.codec());
+                        self.reflector.received(chunk, &codec, &mut effects);
+                    }
+                }
+            }
+            self.act(effects);
+        }
+    }
+
+    fn act(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            let outcome = match effect {
+                Effect::Template(template) => {
+                    self.shard.learn_template(template);
+                    Ok(())
+                }
+                Effect::Fill { objects, version, requested } => {
+                    let count = objects.len();
+                    self.shard.fill(objects, version, requested).map(|fill| match fill {
+                        Fill::First => info!(shard = %self.shard.key(), count, %version, "filled"),
+                        Fill::Unchanged => {
+                            info!(shard = %self.shard.key(), %version, "history lost, nothing changed");
+                        }
+                        Fill::Changed => {
+                            warn!(shard = %self.shard.key(), %version, "history lost, watches ended");
+                        }
+                    })
+                }
+                Effect::Apply(burst) => self.shard.apply(burst, Instant::now()).map(|_| ()),
+                Effect::Failure(reason) => {
+                    warn!(shard = %self.shard.key(), reason, "the shard's upstream stream broke");
+                    self.shard.set_failure(&reason);
+                    Ok(())
+                }
+            };
+            if let Err(violation) = outcome {
+                warn!(shard = %self.shard.key(), %violation, "filling the shard anew");
+                if matches!(violation, Violation::WentBack { .. }) {
+                    (self.went_back)(&self.shard, &violation);
+                }
+                self.reflector.begin_anew();
+                return;
+            }
+        }
+    }
+}
+
+/// The delay of a `Retry-After` header in seconds, the only form that the API server uses.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

@@ -1,0 +1,436 @@
+//! The reflector's decisions, without IO: states that carry their data, transitions that consume.
+//!
+//! The driver asks [`Reflector::next`] what to do, performs it and reports what came of it. Objects
+//! and events come out as [`Effect`]s in upstream's order. Time and randomness are arguments.
+
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::{
+    api::{resource::ResourceType, version::ResourceVersion},
+    codec::{
+        BookmarkTemplate, ResourceCodec, WatchEvent,
+        frame_decoder::FrameDecoder,
+        object::{Object, Representation},
+    },
+};
+
+/// Decides how one shard is filled and kept.
+#[derive(Debug)]
+pub struct Reflector {
+    path: String,
+    representation: Representation,
+    state: State,
+    watch_list: bool,
+    failures: u32,
+    watching_since: Option<Instant>,
+}
+
+/// What the driver is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send this request as the gateway and report with [`Reflector::answered`].
+    Send(Ask),
+    /// Wait this long, then ask for the next step.
+    Wait(Duration),
+}
+
+/// A request of the reflector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Path and query in origin form.
+    pub target: String,
+    /// The `Accept` header.
+    pub accept: &'static str,
+    /// A watch, read chunk by chunk; otherwise a list page, read whole.
+    pub stream: bool,
+    /// When upstream will end the stream at the latest; silence far beyond it is a dead peer.
+    pub ends_after: Duration,
+}
+
+/// What the driver is to hand to the shard.
+#[derive(Debug)]
+pub enum Effect {
+    /// The complete state at a version, requested at that time.
+    Fill {
+        /// All objects.
+        objects: Vec<Object>,
+        /// The version of the state.
+        version: ResourceVersion,
+        /// When the request for it was sent.
+        requested: Instant,
+    },
+    /// What this type's bookmarks look like.
+    Template(BookmarkTemplate),
+    /// Events after what was handed over before.
+    Apply(Vec<WatchEvent>),
+    /// The shard cannot be filled, for a person to read.
+    Failure(String),
+}
+
+/// Whether the answer's body is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes: it is data.
+    Read,
+    /// No: it is an error that the machine has taken note of.
+    Discard,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing under way; `wait` first, then do `next`.
+    Idle { next: Next, wait: Option<Duration> },
+    /// The initial events of a streaming list are arriving.
+    WatchListing { decoder: FrameDecoder, objects: Vec<Object>, requested: Instant },
+    /// Pages of a list are arriving; `body` collects the present one.
+    Listing { pages: Pages, body: Vec<u8> },
+    /// Live events are arriving.
+    Watching { decoder: FrameDecoder, version: ResourceVersion },
+}
+
+#[derive(Debug)]
+enum Next {
+    /// Begin anew.
+    Fill,
+    /// Ask for a page.
+    Page(Pages),
+    /// Watch on after this version.
+    Watch(ResourceVersion),
+}
+
+#[derive(Debug)]
+struct Pages {
+    objects: Vec<Object>,
+    continue_token: Option<String>,
+    requested: Instant,
+}
+
+/// Upstream ends a watch after this and a random part more; longer saves relisting when nothing
+/// happens, shorter spreads load after a failover.
+const WATCH_SECONDS: u64 = 300;
+
+/// Objects per page of the fallback LIST, as client-go pages.
+const PAGE_SIZE: u32 = 500;
+
+/// One frame may be this large: etcd's default limit for a request is 1.5 MiB, configurable.
+const MAX_FRAME: usize = 64 << 20;
+
+/// The first wait after a failure; it doubles up to [`MAX_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// A stream that lived this long was a success: the next failure waits shortly again.
+const SETTLED: Duration = Duration::from_secs(10);
+
+// === impl Reflector ===
+
+impl Reflector {
+    /// A reflector that has asked for nothing yet.
+    pub fn new(resource: &ResourceType, representation: Representation) -> Self {
+        Self {
+            path: resource.gvr.path(),
+            representation,
+            state: State::Idle { next: Next::Fill, wait: None },
+            watch_list: true,
+            failures: 0,
+            watching_since: None,
+        }
+    }
+
+    /// What to do now. `random` in [0, 1) spreads waits and stream ends.
+    pub fn next(&mut self, now: Instant, random: f64) -> Step {
+        let idle = mem::replace(&mut self.state, State::Idle { next: Next::Fill, wait: None });
+        let next = match idle {
+            State::Idle { next, wait: Some(wait) } => {
+                self.state = State::Idle { next, wait: None };
+                return Step::Wait(wait.mul_f64(0.5 + random));
+            }
+            State::Idle { next, wait: None } => next,
+            // The driver lost its stream without saying so; nothing is lost by asking again.
+            State::Watching { version, .. } => Next::Watch(version),
+            State::WatchListing { .. } | State::Listing { .. } => Next::Fill,
+        };
+        let ends_after = Duration::from_secs(WATCH_SECONDS).mul_f64(1.0 + random);
+        let ask = self.ask(&next, ends_after);
+        self.state = self.begin(next, now);
+        Step::Send(ask)
+    }
+
+    /// The answer's head. `retry_after` is what upstream asked for.
+    pub fn answered(
+        &mut self,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) -> (Verdict, Option<Effect>) {
+        if status == StatusCode::OK {
+            if matches!(self.state, State::Watching { .. }) {
+                self.watching_since = Some(now);
+            }
+            return (Verdict::Read, None);
+        }
+        let state = self.take();
+        let reason = format!("upstream answered {status}");
+        let next = match (state, status) {
+            // Servers before 1.32, or with the WatchList feature off, refuse the parameters.
+            (
+                State::WatchListing { .. },
+                StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST,
+            ) if self.watch_list => {
+                self.watch_list = false;
+                self.state = State::Idle { next: Next::Fill, wait: None };
+                return (Verdict::Discard, None);
+            }
+            (State::Watching { .. }, StatusCode::GONE) => Next::Fill,
+            (State::Watching { version, .. }, _) => Next::Watch(version),
+            _ => Next::Fill,
+        };
+        self.retry(next, retry_after);
+        (Verdict::Discard, Some(Effect::Failure(reason)))
+    }
+
+    /// Bytes of the body, in order.
+    pub fn received(&mut self, chunk: Bytes, codec: &ResourceCodec, effects: &mut Vec<Effect>) {
+        let outcome = match self.take() {
+            State::Listing { pages, mut body } => {
+                body.extend_from_slice(&chunk);
+                self.state = State::Listing { pages, body };
+                Ok(())
+            }
+            State::WatchListing { mut decoder, objects, requested } => {
+                decoder.push(chunk);
+                self.watch_listing(decoder, objects, requested, codec, effects)
+            }
+            State::Watching { mut decoder, version } => {
+                decoder.push(chunk);
+                self.watching(decoder, version, codec, effects)
+            }
+            idle @ State::Idle { .. } => {
+                self.state = idle;
+                Ok(())
+            }
+        };
+        if let Err(reason) = outcome {
+            self.retry(Next::Fill, None);
+            effects.push(Effect::Failure(reason));
+        }
+    }
+
+    /// Whether the body under way is still wanted; after a refused event it is not.
+    pub fn wants_more(&self) -> bool {
+        !matches!(self.state, State::Idle { .. })
+    }
+
+    /// The body ended cleanly.
+    pub fn ended(&mut self, codec: &ResourceCodec, now: Instant, effects: &mut Vec<Effect>) {
+        match self.take() {
+            State::Listing { pages, body } => self.page_read(pages, body, codec, effects),
+            // Upstream's timeout, or its watch cache starting over: resume at once, but not in a
+            // tight loop when it keeps ending streams.
+            State::Watching { version, .. } => {
+                if self.was_settled(now) {
+                    self.failures = 0;
+                    self.state = State::Idle { next: Next::Watch(version), wait: None };
+                } else {
+                    self.retry(Next::Watch(version), None);
+                }
+            }
+            State::WatchListing { .. } => {
+                self.retry(Next::Fill, None);
+                effects.push(Effect::Failure("upstream ended the stream early".into()));
+            }
+            idle @ State::Idle { .. } => self.state = idle,
+        }
+    }
+
+    /// The request or its body failed.
+    pub fn failed(&mut self, reason: &str, now: Instant, effects: &mut Vec<Effect>) {
+        if self.was_settled(now) {
+            self.failures = 0;
+        }
+        match self.take() {
+            State::Watching { version, .. } => self.retry(Next::Watch(version), None),
+            State::Idle { next, wait } => self.state = State::Idle { next, wait },
+            State::WatchListing { .. } | State::Listing { .. } => self.retry(Next::Fill, None),
+        }
+        effects.push(Effect::Failure(reason.to_owned()));
+    }
+
+    /// The shard refused what was handed over: begin anew.
+    pub fn begin_anew(&mut self) {
+        self.retry(Next::Fill, None);
+    }
+
+    fn take(&mut self) -> State {
+        mem::replace(&mut self.state, State::Idle { next: Next::Fill, wait: None })
+    }
+
+    fn begin(&self, next: Next, now: Instant) -> State {
+        match next {
+            Next::Fill if self.watch_list => State::WatchListing {
+                decoder: self.decoder(),
+                objects: Vec::new(),
+                requested: now,
+            },
+            Next::Fill => State::Listing {
+                pages: Pages { objects: Vec::new(), continue_token: None, requested: now },
+                body: Vec::new(),
+            },
+            Next::Page(pages) => State::Listing { pages, body: Vec::new() },
+            Next::Watch(version) => State::Watching { decoder: self.decoder(), version },
+        }
+    }
+
+    fn ask(&self, next: &Next, ends_after: Duration) -> Ask {
+        let path = &self.path;
+        let seconds = ends_after.as_secs();
+        let watch = format!("{path}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}");
+        let (target, stream) = match next {
+            Next::Fill if self.watch_list => {
+                (format!("{watch}&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"), true)
+            }
+            Next::Fill => (format!("{path}?limit={PAGE_SIZE}"), false),
+            Next::Page(pages) => {
+                let token = pages.continue_token.as_deref().unwrap_or_default();
+                (format!("{path}?limit={PAGE_SIZE}&continue={token}"), false)
+            }
+            Next::Watch(version) => (format!("{watch}&resourceVersion={version}"), true),
+        };
+        Ask { target, accept: accept(self.representation, stream), stream, ends_after }
+    }
+
+    fn decoder(&self) -> FrameDecoder {
+        FrameDecoder::new(self.representation, MAX_FRAME)
+    }
+
+    fn watch_listing(
+        &mut self,
+        mut decoder: FrameDecoder,
+        mut objects: Vec<Object>,
+        requested: Instant,
+        codec: &ResourceCodec,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), String> {
+        while let Some(frame) = decoder.next_frame().map_err(|error| error.to_string())? {
+            match codec.decode_watch_event(frame).map_err(|error| error.to_string())? {
+                WatchEvent::Added(object) => objects.push(object),
+                WatchEvent::Bookmark(bookmark) if bookmark.initial_events_end => {
+                    let version = bookmark.resource_version;
+                    effects.push(Effect::Template(bookmark.template));
+                    effects.push(Effect::Fill { objects, version, requested });
+                    self.failures = 0;
+                    self.watching_since = Some(requested);
+                    return self.watching(decoder, version, codec, effects);
+                }
+                WatchEvent::Bookmark(_) => {}
+                WatchEvent::Error(status) => {
+                    return Err(format!("upstream ended the list: {status}"));
+                }
+                WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {
+                    return Err("a change arrived among the initial events".into());
+                }
+            }
+        }
+        self.state = State::WatchListing { decoder, objects, requested };
+        Ok(())
+    }
+
+    fn watching(
+        &mut self,
+        mut decoder: FrameDecoder,
+        mut version: ResourceVersion,
+        codec: &ResourceCodec,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), String> {
+        let mut burst = Vec::new();
+        let outcome = loop {
+            let event = match decoder.next_frame() {
+                Ok(Some(frame)) => codec.decode_watch_event(frame),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error.to_string()),
+            };
+            match event {
+                Ok(WatchEvent::Error(status)) => {
+                    let next =
+                        if status.is_expired() { Next::Fill } else { Next::Watch(version) };
+                    effects.extend(some_burst(burst));
+                    self.retry(next, None);
+                    return Ok(());
+                }
+                Ok(event) => {
+                    version = event.resource_version().unwrap_or(version);
+                    burst.push(event);
+                }
+                Err(error) => break Err(error.to_string()),
+            }
+        };
+        effects.extend(some_burst(burst));
+        self.state = State::Watching { decoder, version };
+        outcome
+    }
+
+    fn page_read(
+        &mut self,
+        mut pages: Pages,
+        body: Vec<u8>,
+        codec: &ResourceCodec,
+        effects: &mut Vec<Effect>,
+    ) {
+        let page = match codec.decode_list_page(body.into()) {
+            Ok(page) => page,
+            Err(error) => {
+                self.retry(Next::Fill, None);
+                effects.push(Effect::Failure(error.to_string()));
+                return;
+            }
+        };
+        pages.objects.extend(page.objects);
+        pages.continue_token = page.continue_token.filter(|token| !token.is_empty());
+        let next = if pages.continue_token.is_some() {
+            Next::Page(pages)
+        } else {
+            let Pages { objects, requested, .. } = pages;
+            let version = page.resource_version;
+            effects.push(Effect::Fill { objects, version, requested });
+            self.failures = 0;
+            Next::Watch(version)
+        };
+        self.state = State::Idle { next, wait: None };
+    }
+
+    fn retry(&mut self, next: Next, retry_after: Option<Duration>) {
+        let doubled = FIRST_WAIT.saturating_mul(1 << self.failures.min(10));
+        let wait = retry_after.unwrap_or(doubled).clamp(FIRST_WAIT, MAX_WAIT);
+        self.failures += 1;
+        self.watching_since = None;
+        self.state = State::Idle { next, wait: Some(wait) };
+    }
+
+    fn was_settled(&self, now: Instant) -> bool {
+        self.watching_since.is_some_and(|since| now.saturating_duration_since(since) >= SETTLED)
+    }
+}
+
+fn some_burst(burst: Vec<WatchEvent>) -> Option<Effect> {
+    (!burst.is_empty()).then_some(Effect::Apply(burst))
+}
+
+/// What to ask for so that the bytes can be handed on as they are.
+pub fn accept(representation: Representation, stream: bool) -> &'static str {
+    match (representation, stream) {
+        (Representation::Json, _) => "application/json",
+        (Representation::Protobuf, _) => "application/vnd.kubernetes.protobuf",
+        (Representation::ProtobufMetadata, true) => {
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        }
+        (Representation::ProtobufMetadata, false) => {
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The reflector: keeps one shard filled from upstream.
+//!
+//! [`machine::Reflector`] decides what to ask next and what answers mean, without IO; [`driver`]
+//! sends the requests, feeds the bytes in and hands the results to the shard.
+//!
+//! ```text
+//!            ┌────────────── WatchList refused ──────────────┐
+//!  Init ─► WatchListing ─ initial-events-end ─► Watching     ▼
+//!   ▲          │ lost                            │  ▲     Listing (pages) ─► Watching
+//!   │          ▼                            lost │  │ resumed
+//!   └──── wait, begin anew ◄── 410 ────────── Resuming
+//! ```
+//!
+//! Fills are consistent (no resourceVersion), never from a lagging replica's cache. A lost stream
+//! resumes at the last version; the shard's watchers notice nothing.
+
+pub mod driver;
+pub mod machine;
