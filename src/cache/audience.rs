@@ -11,7 +11,7 @@ use compact_str::CompactString;
 use smallvec::SmallVec;
 
 use crate::{
-    api::selector::Selection,
+    api::selector::{Selection, field::FieldTarget},
     codec::{EventKind, Form, object::Object},
 };
 
@@ -66,7 +66,7 @@ struct Audience {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Term {
     Name(CompactString),
-    Field(usize, CompactString),
+    Field(FieldTarget, CompactString),
     Label(CompactString, CompactString),
     Namespace(CompactString),
 }
@@ -86,9 +86,11 @@ impl AudienceKey {
         if let Some(name) = self.selection.field.required_name() {
             return Some(Term::Name(name.into()));
         }
-        let field = self.selection.field.equality_terms().next();
-        if let Some((index, value)) = field {
-            return Some(Term::Field(index, value.into()));
+        let mut fields = self.selection.field.equality_terms();
+        if let Some((target, value)) =
+            fields.find(|(target, _)| matches!(target, FieldTarget::Field(_)))
+        {
+            return Some(Term::Field(target, value.into()));
         }
         let label = self.selection.label.equality_terms().next();
         if let Some((key, value)) = label {
@@ -200,7 +202,7 @@ impl AudienceTable {
         look_up(Term::Name(attributes.key.name().into()));
         look_up(Term::Namespace(attributes.key.namespace().into()));
         for (index, value) in attributes.fields.iter().enumerate() {
-            look_up(Term::Field(index, value.clone()));
+            look_up(Term::Field(FieldTarget::Field(index), value.clone()));
         }
         for (key, value) in &attributes.labels {
             look_up(Term::Label(key.clone(), value.clone()));

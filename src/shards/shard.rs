@@ -174,6 +174,10 @@ impl Shard {
         requested: Instant,
     ) -> Result<Fill, Violation> {
         let mut cache = self.cache.lock();
+        if self.progress.borrow().closed {
+            // Closed while the reflector was on its way here; nobody may see this state.
+            return Ok(Fill::Unchanged);
+        }
         let fill = cache.fill(objects, version)?;
         if fill == Fill::Changed {
             self.tell_all(&Message::End(self.id));
@@ -199,7 +203,7 @@ impl Shard {
                 }
             }
         }
-        self.publish(&cache, |_| {});
+        self.publish(&cache, |progress| progress.failure = None);
         outcome.map(|()| published.events)
     }
 

@@ -1,0 +1,144 @@
+//! The access check: from a token and attributes to a proof that memory may answer.
+//!
+//! Decisions are upstream's, kept under a keyed hash of the token and every attribute for
+//! [`KEPT`]; requests that ask the same at the same time share one review. A failed review proves
+//! nothing and is not kept.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use moka::future::Cache;
+
+use crate::upstream::{Lane, Upstream};
+
+use super::{
+    credential::{BearerToken, Fingerprint, KeyedHash, NoRandomness},
+    grant::{Grant, Grants},
+    review::{Attributes, Decision, ReviewError, review},
+};
+
+/// Proof that upstream allowed this very token exactly these attributes, not longer ago than
+/// [`KEPT`]. Only [`Access`] makes one; what serves from memory consumes it.
+#[derive(Debug)]
+#[must_use]
+pub struct Authorized {
+    fingerprint: Fingerprint,
+    token: BearerToken,
+    attributes: Arc<Attributes>,
+    decided: Instant,
+}
+
+/// Checks and remembers.
+#[derive(Clone, Debug)]
+pub struct Access {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    upstream: Upstream,
+    hash: KeyedHash,
+    decisions: Cache<Fingerprint, Decided>,
+    proven: Cache<Fingerprint, ()>,
+    grants: Grants,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Decided {
+    decision: Decision,
+    at: Instant,
+}
+
+/// How long a decision counts. With the time that the next review takes, a permission that is
+/// withdrawn has no effect after 10 s.
+pub const KEPT: Duration = Duration::from_secs(9);
+
+/// Decisions kept at most; at the bound the least used go and are asked for again.
+const MAX_DECISIONS: u64 = 200_000;
+
+/// Tokens known to be valid travel on shared HTTP/2 connections this long after the last proof.
+const PROVEN: Duration = Duration::from_secs(300);
+
+// === impl Access ===
+
+impl Access {
+    /// Will ask `upstream`.
+    ///
+    /// # Errors
+    /// [`NoRandomness`].
+    pub fn new(upstream: Upstream) -> Result<Self, NoRandomness> {
+        let decisions =
+            Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(KEPT).build();
+        let proven =
+            Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(PROVEN).build();
+        let hash = KeyedHash::new()?;
+        let grants = Grants::default();
+        Ok(Self { shared: Arc::new(Shared { upstream, hash, decisions, proven, grants }) })
+    }
+
+    /// The proof, `None` when upstream denies.
+    ///
+    /// # Errors
+    /// [`ReviewError`]: nothing is known; forward.
+    pub async fn check(
+        &self,
+        token: &BearerToken,
+        attributes: &Arc<Attributes>,
+    ) -> Result<Option<Authorized>, Arc<ReviewError>> {
+        let fingerprint = self.shared.hash.fingerprint(token, attributes.parts());
+        let ask = self.ask(token, attributes);
+        let decided = self.shared.decisions.try_get_with(fingerprint, ask).await?;
+        Ok(match decided.decision {
+            Decision::Denied => None,
+            Decision::Allowed => Some(Authorized {
+                fingerprint,
+                token: token.clone(),
+                attributes: Arc::clone(attributes),
+                decided: decided.at,
+            }),
+        })
+    }
+
+    /// Turns the proof into a grant that lives as long as a watch and is checked again.
+    pub fn hold(&self, authorized: Authorized) -> Grant {
+        let Authorized { fingerprint, token, attributes, decided } = authorized;
+        let access = self.clone();
+        self.shared.grants.hold(fingerprint, decided, move || {
+            let (access, token, attributes) = (access.clone(), token.clone(), attributes.clone());
+            async move { access.ask(&token, &attributes).await.map(|decided| decided.decision) }
+        })
+    }
+
+    /// Which connections a request with this token may share.
+    pub async fn lane(&self, token: &BearerToken) -> Lane {
+        let proven = self.shared.proven.get(&self.shared.hash.fingerprint(token, [])).await;
+        if proven.is_some() { Lane::Client } else { Lane::Unproven }
+    }
+
+    /// Upstream accepted the token.
+    pub async fn mark_proven(&self, token: &BearerToken) {
+        self.shared.proven.insert(self.shared.hash.fingerprint(token, []), ()).await;
+    }
+
+    /// Upstream answered 401 to the token.
+    pub async fn mark_refused(&self, token: &BearerToken) {
+        self.shared.proven.invalidate(&self.shared.hash.fingerprint(token, [])).await;
+    }
+
+    async fn ask(
+        &self,
+        token: &BearerToken,
+        attributes: &Attributes,
+    ) -> Result<Decided, ReviewError> {
+        // Before the question: a decision may not count longer than it is true.
+        let at = Instant::now();
+        let lane = self.lane(token).await;
+        let decision = review(&self.shared.upstream, lane, token, attributes).await?;
+        if decision == Decision::Allowed {
+            self.mark_proven(token).await;
+        }
+        Ok(Decided { decision, at })
+    }
+}
