@@ -2,7 +2,9 @@
 //!
 //! Pure: text goes in once and becomes a type; no sockets, clocks or logging.
 
+pub mod go_json;
 pub mod object_key;
+pub mod query;
 pub mod resource;
 pub mod selector;
 pub mod version;
