@@ -1,4 +1,4 @@
-//! JSON strings as Go's `encoding/json` writes them.
+//! JSON text as Go's `encoding/json` writes it: strings and indentation.
 //!
 //! The API server's bytes come from that encoder, so whatever the gateway words itself escapes the
 //! same characters: `<`, `>`, `&`, U+2028 and U+2029 besides what JSON demands (semantics §6.3).
@@ -28,6 +28,54 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(&bytes[plain_from..]);
     out.push(b'"');
+}
+
+/// Indents compact, valid JSON by two spaces as `json.Indent` does; empty objects and lists stay
+/// `{}` and `[]`, and no newline is added at the end.
+pub fn indent(compact: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(compact.len() * 2);
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut is_escaped = false;
+    for (at, &byte) in compact.iter().enumerate() {
+        if in_string {
+            out.push(byte);
+            in_string = is_escaped || byte != b'"';
+            is_escaped = !is_escaped && byte == b'\\';
+            continue;
+        }
+        match byte {
+            b'{' | b'[' => {
+                out.push(byte);
+                depth += 1;
+                if !matches!(compact.get(at + 1), Some(b'}' | b']')) {
+                    new_line(&mut out, depth);
+                }
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if !matches!(out.last(), Some(b'{' | b'[')) {
+                    new_line(&mut out, depth);
+                }
+                out.push(byte);
+            }
+            b',' => {
+                out.push(byte);
+                new_line(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            _ => {
+                in_string = byte == b'"';
+                out.push(byte);
+            }
+        }
+    }
+    out
+}
+
+fn new_line(out: &mut Vec<u8>, depth: usize) {
+    out.push(b'\n');
+    out.extend(std::iter::repeat_n(b' ', depth * 2));
 }
 
 /// What stands before the two hexadecimal digits of an escaped ASCII byte.
@@ -85,6 +133,23 @@ mod tests {
         ] {
             assert_eq!(written(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn indents_as_go_does() {
+        let compact = br#"{"a":{},"b":[],"c":[1,{"d":"x,{\"}:"}],"e\\":"\\"}"#;
+        let expected = r#"{
+  "a": {},
+  "b": [],
+  "c": [
+    1,
+    {
+      "d": "x,{\"}:"
+    }
+  ],
+  "e\\": "\\"
+}"#;
+        assert_eq!(String::from_utf8(indent(compact)).unwrap(), expected);
     }
 
     proptest! {

@@ -9,4 +9,5 @@ pub mod options;
 pub mod query;
 pub mod resource;
 pub mod selector;
+pub mod status;
 pub mod version;
