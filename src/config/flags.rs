@@ -3,9 +3,8 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use http::Uri;
 
-use super::{byte_size::ByteSize, upstream::parse_server};
+use super::byte_size::ByteSize;
 use crate::telemetry::logging::LogFormat;
 
 /// A watch cache and proxy gateway for the Kubernetes API.
@@ -36,8 +35,14 @@ pub(super) struct ServeFlags {
     pub(super) kubeconfig: Option<PathBuf>,
 
     /// URL of the upstream API server; needs --token-file and --certificate-authority.
-    #[arg(long, value_name = "URL", value_parser = parse_server, help_heading = "Upstream")]
-    pub(super) server: Option<Uri>,
+    // Checked later: an error of the parser would show the value, and with it a password.
+    #[arg(
+        long,
+        value_name = "URL",
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
+        help_heading = "Upstream"
+    )]
+    pub(super) server: Option<String>,
 
     /// File with the gateway's bearer token for --server; read again when it changes.
     #[arg(long, value_name = "FILE", help_heading = "Upstream")]

@@ -12,7 +12,7 @@ mod upstream;
 
 use std::{
     ffi::OsString,
-    io,
+    io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
@@ -20,7 +20,7 @@ use std::{
 use clap::Parser as _;
 
 pub use byte_size::ByteSize;
-pub use surroundings::Surroundings;
+pub use surroundings::{SERVICE_ACCOUNT_TOKEN, Surroundings};
 pub use upstream::{Storage, UpstreamChoice, UpstreamError};
 
 use self::{
@@ -169,21 +169,23 @@ fn certificate(
 // === impl ConfigError ===
 
 impl ConfigError {
-    /// Tells the user: help and version on standard output, mistakes on standard error. Returns
-    /// the exit code: 0 for the former, 64 for the latter.
+    /// What the program ends with: 64 for a mistake, 0 when help or the version was asked for.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Flags(error) if !error.use_stderr() => 0,
+            _ => EXIT_USAGE,
+        }
+    }
+
+    /// Tells the user: help and version on standard output, mistakes on standard error.
     ///
     /// # Errors
     /// When the stream cannot be written.
-    pub fn report(&self) -> io::Result<u8> {
+    pub fn report(&self) -> io::Result<()> {
         match self {
-            Self::Flags(error) => {
-                error.print()?;
-                Ok(if error.use_stderr() { EXIT_USAGE } else { 0 })
-            }
+            Self::Flags(error) => error.print(),
             other => {
-                use io::Write as _;
-                writeln!(io::stderr(), "error: {other}\n\nFor more information, try '--help'.")?;
-                Ok(EXIT_USAGE)
+                writeln!(io::stderr(), "error: {other}\n\nFor more information, try '--help'.")
             }
         }
     }

@@ -89,8 +89,7 @@ impl ResourcePolicies {
     /// The policy of a resource; the core group is `""`.
     pub fn policy(&self, group: &str, resource: &str) -> ResourcePolicy {
         let key = GroupResource { group: group.to_owned(), resource: resource.to_owned() };
-        let unnamed =
-            if key.is_secrets() { ResourcePolicy::Off } else { self.others };
+        let unnamed = if key.is_secrets() { ResourcePolicy::Off } else { self.others };
         self.named.get(&key).copied().unwrap_or(unnamed)
     }
 
@@ -169,8 +168,9 @@ mod tests {
         assert_eq!(none.policy("", "pods"), ResourcePolicy::OnDemand);
         assert_eq!(none.policy("", "secrets"), ResourcePolicy::Off);
         assert_eq!(none.policy("vault.example.com", "secrets"), ResourcePolicy::OnDemand);
-        let some = ResourcePolicies::parse(&["*=off", "pods=eager", "widgets.example.com=on-demand"])
-            .expect("good");
+        let some =
+            ResourcePolicies::parse(&["*=off", "pods=eager", "widgets.example.com=on-demand"])
+                .expect("good");
         assert_eq!(some.policy("", "pods"), ResourcePolicy::Eager);
         assert_eq!(some.policy("metrics.k8s.io", "pods"), ResourcePolicy::Off);
         assert_eq!(some.policy("example.com", "widgets"), ResourcePolicy::OnDemand);
@@ -183,7 +183,8 @@ mod tests {
 
     #[test]
     fn bad_entries_are_named() {
-        for bad in ["pods", "=off", "pods=", "pods=on", "Pods=off", "pods/log=off", "a..b=off", "-a=off"]
+        for bad in
+            ["pods", "=off", "pods=", "pods=on", "Pods=off", "pods/log=off", "a..b=off", "-a=off"]
         {
             let error = ResourcePolicies::parse(&[bad]).expect_err(bad).to_string();
             assert!(error.contains(bad) && error.contains("on-demand"), "{error}");

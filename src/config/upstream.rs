@@ -53,8 +53,13 @@ pub enum UpstreamError {
     #[error("--kubeconfig and {0} exclude each other: both name an upstream")]
     TwoUpstreams(&'static str),
     /// Half of an upstream.
-    #[error("an upstream needs --server, --token-file and --certificate-authority; missing: {}", .0.join(", "))]
+    #[error("an upstream needs --server, --token-file and --certificate-authority; missing: {names}", names = .0.join(", "))]
     HalfUpstream(Vec<&'static str>),
+    /// The value of `--server` is no URL of an API server. It is not shown: it may hold a password.
+    #[error(
+        "--server: allowed is https://HOST[:PORT][/PATH], without user, password, query or fragment"
+    )]
+    BadServer,
     /// `--in-memory` with an upstream.
     #[error("--in-memory is for the embedded store and excludes {0}, which names an upstream")]
     InMemoryUpstream(&'static str),
@@ -99,9 +104,7 @@ pub(super) fn choose(
 }
 
 /// The upstream that flags name, and the flag that does.
-fn from_flags(
-    flags: &ServeFlags,
-) -> Result<Option<(&'static str, UpstreamChoice)>, UpstreamError> {
+fn from_flags(flags: &ServeFlags) -> Result<Option<(&'static str, UpstreamChoice)>, UpstreamError> {
     let given = [
         ("--server", flags.server.is_some()),
         ("--token-file", flags.token_file.is_some()),
@@ -119,7 +122,7 @@ fn from_flags(
         (Some(server), Some(token_file), Some(certificate_authority)) => Ok(Some((
             "--server",
             UpstreamChoice::Server {
-                server: server.clone(),
+                server: parse_server(server)?,
                 token_file: token_file.clone(),
                 certificate_authority: certificate_authority.clone(),
             },
@@ -149,12 +152,11 @@ fn in_cluster(surroundings: &Surroundings) -> Result<UpstreamChoice, UpstreamErr
 }
 
 /// Reads the value of `--server`.
-pub(super) fn parse_server(text: &str) -> Result<Uri, String> {
-    let refusal = "allowed is https://HOST[:PORT][/PATH], without user, query or fragment";
-    let uri: Uri = text.parse().map_err(|error| format!("{error}; {refusal}"))?;
+fn parse_server(text: &str) -> Result<Uri, UpstreamError> {
+    let uri: Uri = text.parse().map_err(|_| UpstreamError::BadServer)?;
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let plain = !authority.contains('@') && uri.query().is_none() && !text.contains('#');
     let secure = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
     let host = uri.host().is_some_and(|host| !host.is_empty());
-    if plain && secure && host { Ok(uri) } else { Err(refusal.to_owned()) }
+    if plain && secure && host { Ok(uri) } else { Err(UpstreamError::BadServer) }
 }

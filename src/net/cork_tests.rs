@@ -78,7 +78,7 @@ fn large_writes_pass_through_after_what_is_held() {
         assert_eq!(put(corked, b"tail"), Poll::Ready(4));
         assert!(drain.poll_drain(&mut context()).is_ready());
     });
-    assert_eq!(sink.writes, [b"head".to_vec(), large.clone(), b"tail".to_vec()]);
+    assert_eq!(sink.writes, [b"head".to_vec(), large, b"tail".to_vec()]);
 }
 
 #[test]

@@ -271,3 +271,7 @@ where
         self.0.spawn("HTTP/2 stream", future);
     }
 }
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;
