@@ -3,6 +3,9 @@
 pub mod api;
 pub mod cache;
 pub mod codec;
+pub mod config;
 pub mod embedded;
 pub mod net;
+pub mod runtime;
+pub mod telemetry;
 pub mod upstream;

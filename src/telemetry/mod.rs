@@ -1,0 +1,4 @@
+//! What an operator sees. So far: logging.
+
+pub mod logging;
+pub mod throttle;
