@@ -4,5 +4,6 @@ pub mod api;
 pub mod cache;
 pub mod codec;
 pub mod embedded;
+pub mod gateway;
 pub mod net;
 pub mod upstream;
