@@ -5,6 +5,7 @@ pub mod cache;
 pub mod codec;
 pub mod config;
 pub mod embedded;
+pub mod gateway;
 pub mod net;
 pub mod runtime;
 pub mod telemetry;

@@ -1,1 +1,115 @@
-//! Towards the authoritative store.
+//! Towards the authoritative store: one handle, whatever stands behind it.
+//!
+//! [`Upstream`] is what the rest of the crate sends requests to: a kube-apiserver over the network
+//! or the embedded store in this process. It guarantees that a request sent on any lane but
+//! [`Lane::Gateway`] travels without a credential of the gateway. It does not interpret answers.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+pub mod connection;
+pub mod credential;
+pub mod endpoint;
+pub mod error;
+pub mod kubeconfig;
+pub mod pool;
+pub mod tls;
+pub mod transport;
+
+pub use self::{
+    error::UpstreamError,
+    transport::{
+        KubeApiserver, UpgradeOutcome,
+        body::{BoxError, RequestBody, UpstreamBody},
+    },
+};
+
+/// Whose authority a request carries, and with it the connections that it may use.
+///
+/// kube-apiserver looks at the client certificate before the bearer token, so a connection that
+/// presents the gateway's certificate lends the gateway's rights to every request on it. Lanes
+/// never share connections or TLS sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Only what the request itself carries, with a credential that has been proven valid: HTTP/2
+    /// where upstream speaks it.
+    Client,
+    /// The gateway's own identity, for reflectors, probes and reviews. Replaces any
+    /// `Authorization` of the request.
+    Gateway,
+    /// Only what the request itself carries, which may be nothing or wrong. HTTP/1.1, because
+    /// kube-apiserver ends a whole HTTP/2 connection after one 401 on it (semantics §12.2).
+    Unproven,
+}
+
+/// An API server in this process.
+pub trait LocalApiServer: Send + Sync {
+    /// Answers one request; every failure is an answer.
+    fn call(
+        &self,
+        request: http::Request<RequestBody>,
+    ) -> Pin<Box<dyn Future<Output = http::Response<UpstreamBody>> + Send>>;
+}
+
+/// The authoritative store; cloning shares it.
+#[derive(Clone)]
+pub enum Upstream {
+    /// The store inside this process.
+    Embedded(Arc<dyn LocalApiServer>),
+    /// A kube-apiserver, or whatever speaks like one, over the network.
+    KubeApiserver(KubeApiserver),
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// The lane's name in logs, metrics and errors.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Gateway => "gateway",
+            Self::Unproven => "unproven",
+        }
+    }
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// Sends a request in origin form and gives the answer's head with a streaming body.
+    ///
+    /// Dropping the future or the body cancels the request upstream.
+    ///
+    /// # Errors
+    /// When no answer arrived; see [`UpstreamError`]. The embedded store always answers.
+    pub async fn send(
+        &self,
+        lane: Lane,
+        request: http::Request<RequestBody>,
+    ) -> Result<http::Response<UpstreamBody>, UpstreamError> {
+        match self {
+            Self::Embedded(server) => Ok(server.call(request).await),
+            Self::KubeApiserver(server) => server.send(lane, request).await,
+        }
+    }
+
+    /// Sends a request that asks to leave HTTP (`Connection: Upgrade`), on a connection of its own
+    /// without a credential of the gateway. The embedded store never switches protocols.
+    ///
+    /// # Errors
+    /// As [`Upstream::send`].
+    pub async fn send_upgrade(
+        &self,
+        request: http::Request<RequestBody>,
+    ) -> Result<UpgradeOutcome, UpstreamError> {
+        match self {
+            Self::Embedded(server) => Ok(UpgradeOutcome::Response(server.call(request).await)),
+            Self::KubeApiserver(server) => server.send_upgrade(request).await,
+        }
+    }
+}
+
+impl From<KubeApiserver> for Upstream {
+    fn from(server: KubeApiserver) -> Self {
+        Self::KubeApiserver(server)
+    }
+}

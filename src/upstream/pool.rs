@@ -1,0 +1,360 @@
+//! The connections of one lane: which to use, when to open another, when to close one.
+//!
+//! Guarantees: no more connections than the lane's bound, counted until their sockets are closed;
+//! no more streams on an HTTP/2 connection than its budget; a place taken is given back when its
+//! holder is dropped, whatever the reason. Requests that find an HTTP/2 connection being opened
+//! wait for it and share its failure, instead of opening one each.
+//! Locks: one per pool, never held across an await.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use hyper::client::conn::{http1, http2};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
+
+use super::{
+    connection::{Connector, Established, STREAM_BUDGET},
+    error::UpstreamError,
+    transport::body::SentBody,
+};
+
+/// How long a connection may serve nobody before it is closed, as Go's client does.
+const IDLE_LIMIT: Duration = Duration::from_secs(90);
+/// How often idle connections are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The connections of one lane.
+pub(super) struct Pool {
+    lane: &'static str,
+    limit: usize,
+    connector: Connector,
+    places: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// HTTP/2 connections, oldest first, so that the youngest run empty and are closed.
+    shared: Vec<Shared>,
+    /// HTTP/1.1 connections that wait for a request, most recently used last.
+    idle: Vec<Idle>,
+    openings: Vec<Opening>,
+    next: u64,
+    /// Connections and openings from before are not given out again.
+    generation: u64,
+    /// Whether upstream may choose HTTP/2; learned from its first connection.
+    http2: bool,
+    sweeping: bool,
+}
+
+struct Shared {
+    number: u64,
+    sender: http2::SendRequest<SentBody>,
+    /// What upstream's SETTINGS allow at a time.
+    allowed: Arc<AtomicUsize>,
+    streams: usize,
+    idle_since: Instant,
+}
+
+struct Idle {
+    sender: http1::SendRequest<SentBody>,
+    since: Instant,
+}
+
+/// An HTTP/2 connection being opened, and how many requests count on it.
+struct Opening {
+    number: u64,
+    expected: usize,
+    outcome: watch::Receiver<Option<Result<(), UpstreamError>>>,
+}
+
+/// A connection, or a share of one, for one request.
+pub(super) enum Lease {
+    Http1 { sender: http1::SendRequest<SentBody>, reused: bool, generation: u64 },
+    Http2 { sender: http2::SendRequest<SentBody>, reused: bool, permit: StreamPermit },
+}
+
+/// One stream of a connection's budget; given back on drop.
+pub(super) struct StreamPermit {
+    pool: Weak<Pool>,
+    connection: u64,
+}
+
+enum Step {
+    Take(Lease),
+    Open(Opener, OwnedSemaphorePermit),
+    Wait(watch::Receiver<Option<Result<(), UpstreamError>>>),
+}
+
+/// The right and duty to open one connection. Dropped without an outcome, it sends those who wait
+/// back to choose again.
+struct Opener {
+    pool: Arc<Pool>,
+    number: u64,
+    generation: u64,
+    outcome: Option<watch::Sender<Option<Result<(), UpstreamError>>>>,
+}
+
+struct SweepMark(Weak<Pool>);
+
+// === impl Pool ===
+
+impl Pool {
+    pub(super) fn new(lane: &'static str, limit: usize, connector: Connector) -> Arc<Self> {
+        let state = State {
+            shared: Vec::new(),
+            idle: Vec::new(),
+            openings: Vec::new(),
+            next: 0,
+            generation: 0,
+            http2: connector.offers_http2(),
+            sweeping: false,
+        };
+        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(limit));
+        Arc::new(Self { lane, limit, connector, places, state: Mutex::new(state) })
+    }
+
+    /// `host:port` of the endpoint.
+    pub(super) const fn host(&self) -> &Arc<str> {
+        self.connector.host()
+    }
+
+    /// Open connections, those being opened included.
+    pub(super) fn connections(&self) -> usize {
+        self.limit - self.places.available_permits()
+    }
+
+    /// Finds a place for one request, on a connection that exists or on a new one.
+    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, UpstreamError> {
+        loop {
+            // The binding ends the lock before anything is awaited.
+            let step = self.step()?;
+            match step {
+                Step::Take(lease) => return Ok(lease),
+                Step::Open(opener, permit) => return opener.open(permit).await,
+                Step::Wait(mut outcome) => match outcome.wait_for(Option::is_some).await {
+                    Ok(known) => {
+                        if let Some(Err(error)) = &*known {
+                            return Err(error.clone());
+                        }
+                    }
+                    // The opener was dropped; look again.
+                    Err(_) => continue,
+                },
+            }
+        }
+    }
+
+    /// A new connection that nobody shares and that is not kept.
+    pub(super) async fn dedicated(
+        self: &Arc<Self>,
+    ) -> Result<http1::SendRequest<SentBody>, UpstreamError> {
+        match self.connector.open(self.place()?).await? {
+            Established::Http1(sender) => Ok(sender),
+            // Not reachable while the lane's TLS offers HTTP/1.1 only; an answer all the same.
+            Established::Http2(..) => Err(UpstreamError::Handshake {
+                host: Arc::clone(self.host()),
+                cause: Arc::new(std::io::Error::other("upstream chose HTTP/2 unasked")),
+            }),
+        }
+    }
+
+    /// Gives no connection of now out again; requests on them go on to their end.
+    pub(super) fn retire(&self) {
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.shared.clear();
+        state.idle.clear();
+        state.openings.clear();
+    }
+
+    /// Keeps an HTTP/1.1 connection for the next request, once it is through with this one. A
+    /// request that is cut short closes its connection, which ends the wait.
+    pub(super) fn give_back(
+        self: &Arc<Self>,
+        mut sender: http1::SendRequest<SentBody>,
+        generation: u64,
+    ) {
+        let pool = Arc::downgrade(self);
+        tokio::spawn(async move {
+            if sender.ready().await.is_err() {
+                return;
+            }
+            let Some(pool) = pool.upgrade() else { return };
+            let mut state = pool.state.lock();
+            if state.generation == generation {
+                state.idle.push(Idle { sender, since: Instant::now() });
+            }
+        });
+    }
+
+    fn step(self: &Arc<Self>) -> Result<Step, UpstreamError> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        state.shared.retain(|connection| !connection.sender.is_closed());
+        if let Some(connection) = state.shared.iter_mut().find(|connection| connection.has_room())
+        {
+            return Ok(Step::Take(connection.lease(self, true)));
+        }
+        while let Some(idle) = state.idle.pop() {
+            if idle.sender.is_ready() {
+                let generation = state.generation;
+                let lease = Lease::Http1 { sender: idle.sender, reused: true, generation };
+                return Ok(Step::Take(lease));
+            }
+        }
+        if state.http2
+            && let Some(opening) =
+                state.openings.iter_mut().find(|opening| opening.expected < STREAM_BUDGET)
+        {
+            opening.expected += 1;
+            return Ok(Step::Wait(opening.outcome.clone()));
+        }
+        let permit = self.place()?;
+        let number = state.next;
+        state.next += 1;
+        let outcome = state.http2.then(|| {
+            let (sender, outcome) = watch::channel(None);
+            state.openings.push(Opening { number, expected: 1, outcome });
+            sender
+        });
+        self.sweep(state);
+        let generation = state.generation;
+        let pool = Arc::clone(self);
+        Ok(Step::Open(Opener { pool, number, generation, outcome }, permit))
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, UpstreamError> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| UpstreamError::Exhausted {
+            host: Arc::clone(self.host()),
+            lane: self.lane,
+            limit: self.limit,
+        })
+    }
+
+    /// Sees to it that idle connections are closed, as long as there are any.
+    fn sweep(self: &Arc<Self>, state: &mut State) {
+        if std::mem::replace(&mut state.sweeping, true) {
+            return;
+        }
+        let mark = SweepMark(Arc::downgrade(self));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SWEEP_INTERVAL).await;
+                let Some(pool) = mark.0.upgrade() else { return };
+                if pool.close_idle(Instant::now()) {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Closes what has been idle for too long; whether the pool is empty then.
+    fn close_idle(&self, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        let expired = |since: Instant| now.saturating_duration_since(since) >= IDLE_LIMIT;
+        state.idle.retain(|idle| !idle.sender.is_closed() && !expired(idle.since));
+        state.shared.retain(|connection| {
+            let idle = connection.streams == 0 && expired(connection.idle_since);
+            !connection.sender.is_closed() && !idle
+        });
+        let empty = self.connections() == 0;
+        if empty {
+            state.sweeping = false;
+        }
+        empty
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn has_room(&self) -> bool {
+        self.streams < STREAM_BUDGET.min(self.allowed.load(Ordering::Relaxed))
+    }
+
+    fn lease(&mut self, pool: &Arc<Pool>, reused: bool) -> Lease {
+        self.streams += 1;
+        let permit = StreamPermit { pool: Arc::downgrade(pool), connection: self.number };
+        Lease::Http2 { sender: self.sender.clone(), reused, permit }
+    }
+}
+
+// === impl Opener ===
+
+impl Opener {
+    async fn open(self, permit: OwnedSemaphorePermit) -> Result<Lease, UpstreamError> {
+        let opened = self.pool.connector.open(permit).await;
+        let outcome = match &opened {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.clone()),
+        };
+        let lease = opened.map(|established| self.enter(established));
+        if let Some(sender) = &self.outcome {
+            sender.send_replace(Some(outcome));
+        }
+        lease
+    }
+
+    fn enter(&self, established: Established) -> Lease {
+        let mut state = self.pool.state.lock();
+        let current = state.generation == self.generation;
+        match established {
+            Established::Http1(sender) => {
+                state.http2 = false;
+                Lease::Http1 { sender, reused: false, generation: self.generation }
+            }
+            Established::Http2(sender, allowed) => {
+                state.http2 = true;
+                let idle_since = Instant::now();
+                let number = self.number;
+                let mut shared = Shared { number, sender, allowed, streams: 0, idle_since };
+                let lease = shared.lease(&self.pool, false);
+                if current {
+                    state.shared.push(shared);
+                }
+                lease
+            }
+        }
+    }
+}
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        self.pool.state.lock().openings.retain(|opening| opening.number != self.number);
+    }
+}
+
+// === impl StreamPermit ===
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.upgrade() else { return };
+        let mut state = pool.state.lock();
+        let mut shared = state.shared.iter_mut();
+        if let Some(connection) = shared.find(|shared| shared.number == self.connection) {
+            connection.streams = connection.streams.saturating_sub(1);
+            connection.idle_since = Instant::now();
+        }
+    }
+}
+
+// === impl SweepMark ===
+
+impl Drop for SweepMark {
+    /// A sweep that ends with its runtime leaves the next one to whoever opens a connection.
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.state.lock().sweeping = false;
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Lanes, budgets and replays against servers on real sockets.
