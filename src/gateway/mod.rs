@@ -1,6 +1,200 @@
 //! One request, from bytes in to bytes out.
+//!
+//! ```text
+//! read ─► access ─Authorized─► serve ─► list | watch
+//!   │        │                   │
+//!   └────────┴──── reason ───────┴────► forward | tunnel
+//! ```
+//!
+//! [`read`] and [`decide`] say whether memory could answer, [`serve`] whether it does; whatever says
+//! no gives a [`reason::ForwardReason`] and the request goes upstream as it came. Guarantees: no byte
+//! from memory without an `Authorized`; no forwarded request with a right of the gateway; every
+//! response says where it came from.
 
+pub mod body;
+pub mod decide;
 pub mod forward;
 pub mod headers;
+pub mod health;
+pub mod list;
+pub mod read;
+pub mod reason;
 mod request_body;
+pub mod serve;
 pub mod tunnel;
+pub mod watch;
+
+use std::{sync::Arc, time::Instant};
+
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use tracing::debug;
+
+use crate::{
+    config::policy::ResourcePolicies,
+    identity::{
+        access::{Access, Authorized},
+        credential::{BearerToken, Credential},
+    },
+    net::handler::{ConnectionInfo, Handler},
+    upstream::{Lane, discovery::Types},
+};
+
+use self::{
+    body::ResponseBody,
+    forward::Forwarder,
+    health::Check,
+    read::Read,
+    reason::{CACHE_STATUS, ForwardReason},
+    serve::{AUDIT_ID, Circumstances, Server},
+};
+
+/// The gateway's answer to every request; cloning shares it.
+#[derive(Clone)]
+pub struct Gateway {
+    parts: Arc<Parts>,
+}
+
+/// What a gateway is made of.
+pub struct Parts {
+    /// Upstream's types.
+    pub types: Types,
+    /// Which resources may be cached.
+    pub policies: ResourcePolicies,
+    /// The access check.
+    pub access: Access,
+    /// What answers from memory.
+    pub server: Server,
+    /// What forwards.
+    pub forwarder: Forwarder,
+    /// The conditions of being ready.
+    pub readiness: Box<dyn Fn() -> Vec<Check> + Send + Sync>,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// A gateway of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        connection: &ConnectionInfo,
+    ) -> Response<ResponseBody> {
+        let arrived = Instant::now();
+        if let Some(own) = request.uri().path().strip_prefix(health::PREFIX) {
+            return self.own(own, request.uri().query());
+        }
+        let credential = Credential::of(request.headers());
+        let (head, body) = request.into_parts();
+        let reason = match Read::parse(&head, &self.parts.types, &self.parts.policies) {
+            Err(reason) => reason,
+            Ok(read) => {
+                let audit_id = head.headers.get(AUDIT_ID).cloned();
+                let circumstances = Circumstances { arrived, connection, audit_id };
+                match self.from_memory(read, &credential, &circumstances).await {
+                    Ok(response) => return response,
+                    Err(reason) => reason,
+                }
+            }
+        };
+        self.forward(Request::from_parts(head, body), &credential, reason, connection).await
+    }
+
+    async fn from_memory(
+        &self,
+        read: Read,
+        credential: &Credential,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Response<ResponseBody>, ForwardReason> {
+        let Credential::Bearer(token) = credential else {
+            return Err(ForwardReason::Credentials);
+        };
+        let authorized = self.authorize(token, &read).await?;
+        self.parts.server.serve(read, authorized, circumstances).await
+    }
+
+    async fn authorize(
+        &self,
+        token: &BearerToken,
+        read: &Read,
+    ) -> Result<Authorized, ForwardReason> {
+        match self.parts.access.check(token, &read.attributes).await {
+            Ok(Some(authorized)) => Ok(authorized),
+            Ok(None) => Err(ForwardReason::Denied),
+            Err(error) => {
+                debug!(%error, "forwarding for want of an access review");
+                Err(ForwardReason::Review)
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+        credential: &Credential,
+        reason: ForwardReason,
+        connection: &ConnectionInfo,
+    ) -> Response<ResponseBody> {
+        let Parts { access, forwarder, .. } = &*self.parts;
+        let lane = match credential {
+            Credential::Bearer(token) => access.lane(token).await,
+            Credential::Nothing | Credential::Unclear => Lane::Unproven,
+        };
+        let answer = forwarder.forward(request, lane, connection.peer).await;
+        if let Credential::Bearer(token) = credential {
+            match answer.status() {
+                StatusCode::UNAUTHORIZED => access.mark_refused(token).await,
+                // The gateway's own words say nothing about the token.
+                status if status.is_server_error() => {}
+                _ if lane == Lane::Unproven => access.mark_proven(token).await,
+                _ => {}
+            }
+        }
+        let mut response = answer.map(ResponseBody::Forward);
+        response.headers_mut().append(CACHE_STATUS, reason.header());
+        response
+    }
+
+    fn own(&self, path: &str, query: Option<&str>) -> Response<ResponseBody> {
+        let verbose = query.is_some_and(|query| {
+            query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose="))
+        });
+        let mut response = match path {
+            "livez" => health::answer("livez", &[], verbose),
+            "readyz" => health::answer("readyz", &(self.parts.readiness)(), verbose),
+            _ => health::unknown(),
+        };
+        let status = HeaderValue::from_static("watchgate; fwd=bypass; detail=own");
+        response.headers_mut().insert(CACHE_STATUS, status);
+        response
+    }
+}
+
+impl Handler for Gateway {
+    type Body = ResponseBody;
+
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        connection: &Arc<ConnectionInfo>,
+    ) -> Response<ResponseBody> {
+        let via = via(request.version());
+        let mut response = self.answer(request, connection).await;
+        response.headers_mut().append(header::VIA, via);
+        response
+    }
+}
+
+/// The hop that a response came by (RFC 9110 §7.6.3), in the version of the client's side.
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 watchgate",
+        Version::HTTP_3 => "3 watchgate",
+        Version::HTTP_10 => "1.0 watchgate",
+        _ => "1.1 watchgate",
+    })
+}

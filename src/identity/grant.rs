@@ -60,8 +60,10 @@ impl Grants {
         C: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<Decision, ReviewError>> + Send,
     {
-        let mut entry = self.held.entry(fingerprint).or_default();
-        if let Some(held) = entry.upgrade().filter(|held| !held.revoked.is_cancelled()) {
+        // The map's guard must be gone before an `Arc` taken from it can be dropped: the last one
+        // removes its own entry.
+        let existing = self.held.get(&fingerprint).and_then(|held| held.upgrade());
+        if let Some(held) = existing.filter(|held| !held.revoked.is_cancelled()) {
             return Grant { held };
         }
         let held = Arc::new(Held {
@@ -69,8 +71,7 @@ impl Grants {
             revoked: CancellationToken::new(),
             all: Arc::downgrade(&self.held),
         });
-        *entry = Arc::downgrade(&held);
-        drop(entry);
+        self.held.insert(fingerprint, Arc::downgrade(&held));
         tokio::spawn(keep_checking(Arc::downgrade(&held), decided, check));
         Grant { held }
     }

@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dashmap::DashMap;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use tokio::time::{error::Elapsed, timeout, timeout_at};
@@ -24,7 +25,7 @@ use tokio::time::{error::Elapsed, timeout, timeout_at};
 use crate::{
     api::version::ResourceVersion,
     codec::{WatchEvent, frame_decoder::FrameDecoder},
-    shards::shard::Shard,
+    shards::shard::{Shard, ShardId},
     upstream::{Lane, RequestBody, Upstream, reflector::machine::accept, turns::Turns},
 };
 
@@ -63,6 +64,13 @@ pub struct Freshness {
     auxiliaries: Turns<()>,
 }
 
+/// The proofs of all shards of one upstream.
+#[derive(Debug)]
+pub struct Proofs {
+    upstream: Upstream,
+    by_shard: DashMap<ShardId, Arc<Freshness>>,
+}
+
 /// A probe's answer holds one object's metadata.
 const MAX_PROBE: usize = 8 << 20;
 
@@ -82,6 +90,26 @@ impl FreshAt {
     /// The version that an answer must have reached.
     pub fn version(self) -> ResourceVersion {
         self.0
+    }
+}
+
+// === impl Proofs ===
+
+impl Proofs {
+    /// None yet.
+    pub fn new(upstream: Upstream) -> Self {
+        Self { upstream, by_shard: DashMap::new() }
+    }
+
+    /// The proofs of a shard, shared by all who ask for them.
+    pub fn of(&self, shard: &Arc<Shard>) -> Arc<Freshness> {
+        if let Some(freshness) = self.by_shard.get(&shard.id()) {
+            return Arc::clone(&freshness);
+        }
+        // Shards are opened rarely; their number is that of the served types.
+        self.by_shard.retain(|_, freshness| !freshness.shard.progress().borrow().closed);
+        let freshness = Freshness::new(Arc::clone(shard), self.upstream.clone());
+        Arc::clone(&self.by_shard.entry(shard.id()).or_insert_with(|| Arc::new(freshness)))
     }
 }
 

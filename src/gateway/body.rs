@@ -1,0 +1,98 @@
+//! The body of every response: one enum, so that no response is boxed behind a trait.
+//!
+//! Frames are never empty and at most as long as the connection can put into one TLS record.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{codec::segments::Segments, net::handler::BoxError};
+
+use super::{forward::ForwardBody, watch::WatchBody};
+
+/// What a response carries.
+#[derive(Debug)]
+pub enum ResponseBody {
+    /// Bytes from memory, all there: an object, a list, a Status.
+    Whole(WholeBody),
+    /// A watch served from memory.
+    Watch(Box<WatchBody>),
+    /// What upstream sends, as it comes.
+    Forward(ForwardBody),
+}
+
+/// Shared bytes, handed out in frames.
+#[derive(Debug)]
+pub struct WholeBody {
+    rest: Segments,
+    max_frame: usize,
+}
+
+// === impl ResponseBody ===
+
+impl ResponseBody {
+    /// Bytes of which frames of at most `max_frame` are made.
+    pub fn whole(bytes: Segments, max_frame: usize) -> Self {
+        Self::Whole(WholeBody { rest: bytes, max_frame })
+    }
+
+    /// A short text.
+    pub fn text(bytes: impl Into<Bytes>) -> Self {
+        Self::whole(Segments::from(bytes.into()), usize::MAX)
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Segments;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Segments>, BoxError>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Poll::Ready(body.next_frame().map(|data| Ok(Frame::data(data)))),
+            Self::Watch(body) => body.poll_data(context).map(|data| data.map(|data| Ok(Frame::data(data)))),
+            Self::Forward(body) => Pin::new(body).poll_frame(context).map(|frame| {
+                frame.map(|frame| match frame {
+                    Ok(frame) => Ok(frame.map_data(Segments::from)),
+                    Err(error) => Err(error.into()),
+                })
+            }),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.rest.is_empty(),
+            Self::Watch(_) => false,
+            Self::Forward(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => SizeHint::with_exact(body.rest.len() as u64),
+            Self::Watch(_) => SizeHint::default(),
+            Self::Forward(body) => body.size_hint(),
+        }
+    }
+}
+
+// === impl WholeBody ===
+
+impl WholeBody {
+    fn next_frame(&mut self) -> Option<Segments> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        if self.rest.len() <= self.max_frame {
+            return Some(std::mem::take(&mut self.rest));
+        }
+        Some(self.rest.split_to(self.max_frame))
+    }
+}

@@ -1,0 +1,143 @@
+//! Serve or forward: the decision table, pure (semantics §16).
+//!
+//! When in doubt, forward. What is decided here needs only the request and its type; whether the
+//! asker may, and whether the shard is warm and fresh enough, comes later and can only turn "serve"
+//! into "forward".
+
+use crate::{
+    api::{
+        negotiate::{MediaType, Negotiated, Transform},
+        options::{
+            EventsAfter, GetRequest, ListConsistency, ListRequest, WatchRequest, WatchStart,
+        },
+        resource::{Origin, ResourceType},
+        selector::{Selection, field::FieldTarget, field_schema::FieldSchema},
+        version::ResourceVersion,
+    },
+    codec::{Form, object::Representation},
+};
+
+use super::reason::ForwardReason;
+
+/// Which shards can answer, best first, and in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The representation to open when none is.
+    pub representation: Representation,
+    /// A fuller representation that answers as well if it is open already.
+    pub fuller: Option<Representation>,
+    /// The form to make of the objects of `representation` and `fuller`.
+    pub form: Form,
+}
+
+/// How new the state must be that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// Any state.
+    Any,
+    /// At least this version.
+    AtLeast(ResourceVersion),
+    /// Every write finished before the request: takes a proof.
+    Latest,
+}
+
+/// The shards that hold what a request wants.
+///
+/// # Errors
+/// The form is not kept in any representation.
+pub fn source(
+    resource: &ResourceType,
+    negotiated: Negotiated,
+    selection: &Selection,
+) -> Result<Source, ForwardReason> {
+    let only = |representation, form| Source { representation, fuller: None, form };
+    match (negotiated.media_type, negotiated.transform, resource.origin) {
+        (MediaType::Json, Transform::None, _) => Ok(only(Representation::Json, Form::Full)),
+        (MediaType::Protobuf, Transform::None, Origin::BuiltIn) => {
+            Ok(only(Representation::Protobuf, Form::Full))
+        }
+        // Custom objects have no protobuf form; upstream words that.
+        (MediaType::Protobuf, Transform::None, Origin::Custom) => Err(ForwardReason::Accept),
+        (MediaType::Json, Transform::PartialObjectMetadata, Origin::BuiltIn) => {
+            Ok(only(Representation::Json, Form::Metadata))
+        }
+        // The metadata of a custom object has sorted keys, that of its typed form has not.
+        (MediaType::Json, Transform::PartialObjectMetadata, Origin::Custom) => {
+            Err(ForwardReason::Accept)
+        }
+        (MediaType::Protobuf, Transform::PartialObjectMetadata, origin) => {
+            match (origin, selects_beyond_metadata(selection)) {
+                (Origin::BuiltIn, true) => Ok(only(Representation::Protobuf, Form::Metadata)),
+                (Origin::BuiltIn, false) => Ok(Source {
+                    representation: Representation::ProtobufMetadata,
+                    fuller: Some(Representation::Protobuf),
+                    form: Form::Metadata,
+                }),
+                (Origin::Custom, false) => {
+                    Ok(only(Representation::ProtobufMetadata, Form::Metadata))
+                }
+                (Origin::Custom, true) => Err(ForwardReason::Accept),
+            }
+        }
+    }
+}
+
+/// Metadata shards hold no value of a field selector but name and namespace.
+fn selects_beyond_metadata(selection: &Selection) -> bool {
+    selection.field.looks_at_fields()
+}
+
+/// What a GET needs.
+///
+/// # Errors
+/// Without a resourceVersion it is a quorum read; upstream answers it.
+pub fn for_get(request: GetRequest) -> Result<Requirement, ForwardReason> {
+    match request {
+        GetRequest::Any => Ok(Requirement::Any),
+        GetRequest::NotOlderThan(version) => Ok(Requirement::AtLeast(version)),
+        GetRequest::Latest => Err(ForwardReason::Quorum),
+    }
+}
+
+/// What a LIST needs.
+///
+/// # Errors
+/// One past state is asked for, or a page by node, which upstream cuts from an index of its own
+/// (semantics §3.2).
+pub fn for_list(
+    request: &ListRequest,
+    schema: &FieldSchema,
+) -> Result<Requirement, ForwardReason> {
+    let by_node = || {
+        let node = schema.position("spec.nodeName").map(FieldTarget::Field);
+        request.selection.field.equality_terms().any(|(target, _)| Some(target) == node)
+    };
+    match request.consistency {
+        _ if request.limit.is_some() && by_node() => Err(ForwardReason::Options),
+        // A page that goes on in the latest state, after its own state was lost.
+        _ if request.start.is_some() => Err(ForwardReason::Exact),
+        ListConsistency::Any => Ok(Requirement::Any),
+        ListConsistency::NotOlderThan(version) => Ok(Requirement::AtLeast(version)),
+        ListConsistency::Exact(_) => Err(ForwardReason::Exact),
+        ListConsistency::Latest => Ok(Requirement::Latest),
+    }
+}
+
+/// What a WATCH needs before it begins.
+///
+/// # Errors
+/// One past state is asked for, which no watch does.
+pub fn for_watch(request: &WatchRequest) -> Result<Requirement, ForwardReason> {
+    match request.start {
+        WatchStart::State { consistency: ListConsistency::Any, .. }
+        | WatchStart::Events(EventsAfter::Any | EventsAfter::Version(_)) => Ok(Requirement::Any),
+        WatchStart::State { consistency: ListConsistency::NotOlderThan(version), .. } => {
+            Ok(Requirement::AtLeast(version))
+        }
+        WatchStart::State { consistency: ListConsistency::Latest, .. }
+        | WatchStart::Events(EventsAfter::Latest) => Ok(Requirement::Latest),
+        WatchStart::State { consistency: ListConsistency::Exact(_), .. } => {
+            Err(ForwardReason::Exact)
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! A request that memory could answer, read once: what is asked, of which type, in which form.
+//!
+//! [`Read::parse`] is the first half of the serve-or-forward decision: it needs the request, the
+//! type table and the policies. What it gives back is typed; later code cannot see the raw query.
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use http::{HeaderMap, HeaderName, Method, header, request::Parts};
+
+use crate::{
+    api::{
+        negotiate::{AnswerKind, negotiate, is_pretty, wants_gzip},
+        object_key::ObjectKey,
+        options::{GetRequest, ListOptions, ListRequest, WatchRequest},
+        query::Query,
+        request::{RequestInfo, ResourceRequest, Verb},
+        resource::{ResourceType, Scope},
+        selector::Selection,
+    },
+    cache::audience::AudienceKey,
+    codec::Form,
+    config::policy::{ResourcePolicies, ResourcePolicy},
+    identity::review::Attributes,
+    upstream::discovery::{ServedType, Types},
+};
+
+use super::{
+    decide::{self, Requirement, Source},
+    reason::ForwardReason,
+};
+
+/// A read that memory may answer if the asker is allowed and the shard is good enough.
+#[derive(Debug)]
+pub struct Read {
+    /// What is read.
+    pub what: What,
+    /// The type, and its warning.
+    pub served: ServedType,
+    /// Which shards can answer.
+    pub source: Source,
+    /// How new the answer must be.
+    pub requirement: Requirement,
+    /// Whether a large answer may be compressed.
+    pub gzip: bool,
+    /// What the asker must be allowed to do.
+    pub attributes: Arc<Attributes>,
+}
+
+/// The three reads.
+#[derive(Debug)]
+pub enum What {
+    /// One object.
+    Get(ObjectKey),
+    /// A list.
+    List(ListRequest, AudienceKey),
+    /// A watch.
+    Watch(WatchRequest, AudienceKey),
+}
+
+// === impl Read ===
+
+impl Read {
+    /// Reads a request's head.
+    ///
+    /// # Errors
+    /// Why the request is upstream's.
+    pub fn parse(
+        parts: &Parts,
+        types: &Types,
+        policies: &ResourcePolicies,
+    ) -> Result<Self, ForwardReason> {
+        if parts.method != Method::GET {
+            return Err(ForwardReason::Method);
+        }
+        if parts.headers.contains_key(header::UPGRADE) {
+            return Err(ForwardReason::Upgrade);
+        }
+        let query = Query::parse(parts.uri.query()).map_err(|_| ForwardReason::Options)?;
+        let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query)
+            .map_err(|_| ForwardReason::Path)?;
+        let RequestInfo::Resource(request) = info else { return Err(ForwardReason::Path) };
+        if !request.subresource.is_empty() || request.verb_from_path {
+            return Err(ForwardReason::Resource);
+        }
+        let policy = policies.policy(&request.resource.group, &request.resource.resource);
+        if policy == ResourcePolicy::Off {
+            return Err(ForwardReason::Policy);
+        }
+        let served = types.get(&request.resource).ok_or(ForwardReason::Resource)?;
+        let namespace = scope(&request, &served.resource)?;
+        let attributes = Arc::new(attributes(&request)?);
+        let asked = Asked { parts, query, request: *request, served, attributes };
+        match asked.request.verb {
+            Verb::Get => asked.get(namespace.as_deref()),
+            Verb::List => asked.list(namespace),
+            Verb::Watch => asked.watch(namespace),
+            _ => Err(ForwardReason::Method),
+        }
+    }
+}
+
+/// A request whose type is known.
+struct Asked<'a> {
+    parts: &'a Parts,
+    query: Query<'a>,
+    request: ResourceRequest,
+    served: ServedType,
+    attributes: Arc<Attributes>,
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    fn get(self, namespace: Option<&str>) -> Result<Read, ForwardReason> {
+        let request = GetRequest::parse(&self.query).map_err(|_| ForwardReason::Options)?;
+        let requirement = decide::for_get(request)?;
+        let key = ObjectKey::new(namespace.unwrap_or_default(), &self.request.name);
+        let what = What::Get(key);
+        self.read(what, AnswerKind::Object, &Selection::default(), requirement)
+    }
+
+    fn list(self, namespace: Option<CompactString>) -> Result<Read, ForwardReason> {
+        let schema = &self.served.resource.fields;
+        let request = ListRequest::resolve(self.options()?, schema);
+        let request = request.map_err(|_| ForwardReason::Options)?;
+        let requirement = decide::for_list(&request, schema)?;
+        let selection = request.selection.clone();
+        let source = self.source(AnswerKind::List, &selection)?;
+        let what = What::List(request, self.audience(namespace, &selection, source.form));
+        self.read(what, AnswerKind::List, &selection, requirement)
+    }
+
+    fn watch(self, namespace: Option<CompactString>) -> Result<Read, ForwardReason> {
+        let schema = &self.served.resource.fields;
+        let request = WatchRequest::resolve(self.options()?, schema);
+        let request = request.map_err(|_| ForwardReason::Options)?;
+        let requirement = decide::for_watch(&request)?;
+        let selection = request.selection.clone();
+        let source = self.source(AnswerKind::Watch, &selection)?;
+        let audience = self.audience(namespace, &selection, source.form);
+        self.read(What::Watch(request, audience), AnswerKind::Watch, &selection, requirement)
+    }
+
+    fn options(&self) -> Result<&ListOptions, ForwardReason> {
+        match &self.request.list_options {
+            Some(Ok(options)) => Ok(options),
+            _ => Err(ForwardReason::Options),
+        }
+    }
+
+    fn source(&self, kind: AnswerKind, selection: &Selection) -> Result<Source, ForwardReason> {
+        let resource = &self.served.resource;
+        let accept = first_line(&self.parts.headers, header::ACCEPT)?;
+        let negotiated =
+            negotiate(accept, kind, resource.origin).map_err(|_| ForwardReason::Accept)?;
+        decide::source(resource, negotiated, selection)
+    }
+
+    /// Watchers and lists of one namespace are about it, whether path or selector says so.
+    fn audience(
+        &self,
+        namespace: Option<CompactString>,
+        selection: &Selection,
+        form: Form,
+    ) -> AudienceKey {
+        let selected = selection.field.required_namespace().filter(|name| !name.is_empty());
+        let namespace = namespace.or_else(|| match self.served.resource.scope {
+            Scope::Namespaced => selected.map(CompactString::from),
+            // Cluster-scoped objects have no namespace that could be narrowed to.
+            Scope::Cluster => None,
+        });
+        AudienceKey { namespace, selection: selection.clone(), form }
+    }
+
+    fn read(
+        self,
+        what: What,
+        kind: AnswerKind,
+        selection: &Selection,
+        requirement: Requirement,
+    ) -> Result<Read, ForwardReason> {
+        let headers = &self.parts.headers;
+        let user_agent = first_line(headers, header::USER_AGENT)?;
+        if kind != AnswerKind::Watch && is_pretty(&self.query, user_agent) {
+            return Err(ForwardReason::Accept);
+        }
+        let source = self.source(kind, selection)?;
+        let gzip = wants_gzip(first_line(headers, header::ACCEPT_ENCODING)?);
+        let Self { served, attributes, .. } = self;
+        Ok(Read { what, served, source, requirement, gzip, attributes })
+    }
+}
+
+/// The namespace that the keys of the answer are in; `None` for all, and for cluster-scoped types.
+fn scope(
+    request: &ResourceRequest,
+    resource: &ResourceType,
+) -> Result<Option<CompactString>, ForwardReason> {
+    let namespace = &request.namespace;
+    match resource.scope {
+        Scope::Namespaced if !namespace.is_empty() => Ok(Some(namespace.clone())),
+        Scope::Namespaced if request.verb == Verb::Get => Err(ForwardReason::Resource),
+        Scope::Namespaced => Ok(None),
+        // The one cluster-scoped resource whose requests carry a namespace: its own name.
+        Scope::Cluster if namespace.is_empty() || request.resource.resource == "namespaces" => {
+            Ok(None)
+        }
+        Scope::Cluster => Err(ForwardReason::Resource),
+    }
+}
+
+fn attributes(request: &ResourceRequest) -> Result<Attributes, ForwardReason> {
+    let verb = match request.verb {
+        Verb::Get => "get",
+        Verb::List => "list",
+        Verb::Watch => "watch",
+        _ => return Err(ForwardReason::Method),
+    };
+    Ok(Attributes {
+        verb,
+        group: request.resource.group.clone(),
+        version: request.resource.version.clone(),
+        resource: request.resource.resource.clone(),
+        subresource: request.subresource.clone(),
+        namespace: request.namespace.clone(),
+        name: request.name.clone(),
+        field_selector: request.field_selector.clone(),
+        label_selector: request.label_selector.clone(),
+    })
+}
+
+/// The first line of a header as text; bytes that are none are upstream's to read.
+fn first_line(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, ForwardReason> {
+    let line = headers.get(name).map(http::HeaderValue::to_str).transpose();
+    line.map_err(|_| ForwardReason::Accept)
+}

@@ -1,0 +1,134 @@
+//! Why a request was forwarded, and the `Cache-Status` header that says so (RFC 9211).
+//!
+//! A closed vocabulary: the words stand in headers and as metric labels.
+
+use http::HeaderValue;
+
+/// Why memory did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ForwardReason {
+    /// An object that memory does not hold; upstream says so in its own words.
+    Absent,
+    /// The form asked for is not kept (tables, YAML, pretty printing).
+    Accept,
+    /// The shard is not filled yet, or cannot be.
+    Cold,
+    /// Anything but one bearer token and nothing else.
+    Credentials,
+    /// Upstream denied the access review, or refused the token.
+    Denied,
+    /// Exactly one past state is asked for.
+    Exact,
+    /// Not GET.
+    Method,
+    /// The freshness of the shard was not proven in time.
+    NotProven,
+    /// Options that are invalid, or whose meaning only upstream knows.
+    Options,
+    /// A path that is not canonical, or not of a resource.
+    Path,
+    /// The resource's policy is off.
+    Policy,
+    /// A GET without resourceVersion is a quorum read.
+    Quorum,
+    /// No type that can be cached: unknown, aggregated, events, a sub-resource.
+    Resource,
+    /// The access review could not be asked.
+    Review,
+    /// The log begins after the version asked for.
+    Uncovered,
+    /// Another protocol is asked for on this connection.
+    Upgrade,
+}
+
+/// The header of an answer from memory.
+pub const HIT: HeaderValue = HeaderValue::from_static("watchgate; hit");
+
+/// The response header.
+pub const CACHE_STATUS: http::HeaderName = http::HeaderName::from_static("cache-status");
+
+// === impl ForwardReason ===
+
+impl ForwardReason {
+    /// The word for `detail=` and metric labels.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Accept => "accept",
+            Self::Cold => "cold",
+            Self::Credentials => "credentials",
+            Self::Denied => "denied",
+            Self::Exact => "exact-version",
+            Self::Method => "method",
+            Self::NotProven => "not-proven",
+            Self::Options => "options",
+            Self::Path => "path",
+            Self::Policy => "policy",
+            Self::Quorum => "quorum",
+            Self::Resource => "resource",
+            Self::Review => "review",
+            Self::Uncovered => "uncovered",
+            Self::Upgrade => "upgrade",
+        }
+    }
+
+    /// The `Cache-Status` header.
+    pub const fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Absent => "watchgate; fwd=miss; detail=absent",
+            Self::Accept => "watchgate; fwd=bypass; detail=accept",
+            Self::Cold => "watchgate; fwd=uri-miss; detail=cold",
+            Self::Credentials => "watchgate; fwd=bypass; detail=credentials",
+            Self::Denied => "watchgate; fwd=bypass; detail=denied",
+            Self::Exact => "watchgate; fwd=miss; detail=exact-version",
+            Self::Method => "watchgate; fwd=method; detail=method",
+            Self::NotProven => "watchgate; fwd=stale; detail=not-proven",
+            Self::Options => "watchgate; fwd=bypass; detail=options",
+            Self::Path => "watchgate; fwd=bypass; detail=path",
+            Self::Policy => "watchgate; fwd=bypass; detail=policy",
+            Self::Quorum => "watchgate; fwd=bypass; detail=quorum",
+            Self::Resource => "watchgate; fwd=bypass; detail=resource",
+            Self::Review => "watchgate; fwd=bypass; detail=review",
+            Self::Uncovered => "watchgate; fwd=miss; detail=uncovered",
+            Self::Upgrade => "watchgate; fwd=bypass; detail=upgrade",
+        })
+    }
+
+    /// Whether memory could have answered a request like this (semantics §16), had it been warm,
+    /// fresh or reached far enough back. What is forwarded for other reasons is no miss.
+    pub const fn is_miss(self) -> bool {
+        matches!(self, Self::Cold | Self::NotProven | Self::Uncovered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_and_label_agree() {
+        for reason in [
+            ForwardReason::Absent,
+            ForwardReason::Accept,
+            ForwardReason::Cold,
+            ForwardReason::Credentials,
+            ForwardReason::Denied,
+            ForwardReason::Exact,
+            ForwardReason::Method,
+            ForwardReason::NotProven,
+            ForwardReason::Options,
+            ForwardReason::Path,
+            ForwardReason::Policy,
+            ForwardReason::Quorum,
+            ForwardReason::Resource,
+            ForwardReason::Review,
+            ForwardReason::Uncovered,
+            ForwardReason::Upgrade,
+        ] {
+            let header = reason.header();
+            let text = header.to_str().unwrap();
+            assert!(text.starts_with("watchgate; fwd="), "{text}");
+            assert!(text.ends_with(&format!("; detail={}", reason.detail())), "{text}");
+        }
+    }
+}

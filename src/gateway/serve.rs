@@ -1,0 +1,343 @@
+//! Answering from memory: open the shard, wait until it is good enough, make the response.
+//!
+//! Every path to cached bytes takes an [`Authorized`]; a state for [`Requirement::Latest`] takes a
+//! [`FreshAt`]. What can't be served says why, and is forwarded.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use rand::RngExt as _;
+use tracing::{debug, warn};
+
+use crate::{
+    api::{
+        object_key::ObjectKey,
+        options::{EventsAfter, ListRequest, WatchRequest, WatchStart, WatchTimeout},
+        resource::Scope,
+    },
+    cache::{audience::AudienceKey, watch_cache::Snapshot},
+    codec::{Form, object::Representation, segments::Segments},
+    identity::access::{Access, Authorized},
+    net::{
+        handler::{ConnectionInfo, Protocol},
+        http::TLS_DATA_FRAME,
+    },
+    shards::{
+        hub::Hub,
+        registry::Registry,
+        shard::{NotCovered, Shard},
+    },
+    upstream::freshness::{FreshAt, NotProven, Patience, Proofs},
+};
+
+use super::{
+    body::ResponseBody,
+    decide::{Requirement, Source},
+    list::{self, COMPRESSED_ABOVE, List},
+    read::{Read, What},
+    reason::{CACHE_STATUS, ForwardReason, HIT},
+    watch::{Limits, Start, WatchBody},
+};
+
+/// Ties an answer to upstream's audit log.
+pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// Serves reads from shards.
+#[derive(Clone, Debug)]
+pub struct Server {
+    registry: Arc<Registry>,
+    proofs: Arc<Proofs>,
+    hubs: Arc<[Arc<Hub>]>,
+    access: Access,
+}
+
+/// The circumstances of a request.
+#[derive(Debug)]
+pub struct Circumstances<'a> {
+    /// When it arrived.
+    pub arrived: Instant,
+    /// The connection it came by.
+    pub connection: &'a ConnectionInfo,
+    /// Its `Audit-ID`, if it brought one.
+    pub audit_id: Option<HeaderValue>,
+}
+
+/// What upstream waits for a version to come, and with it a watch for a proof (semantics §3.1).
+const BLOCK: Duration = Duration::from_secs(3);
+
+/// What a client waits for a shard's first fill.
+const FILL: Duration = Duration::from_secs(3);
+
+/// A list waits for the shard's own stream only: longer costs more than asking upstream.
+const LIST: Patience =
+    Patience { stream: Duration::from_millis(100), total: Duration::from_millis(100) };
+
+/// Clients that open a watch with the state wait anyway (DESIGN "Freshness").
+const WATCH: Patience = Patience { stream: Duration::from_millis(100), total: BLOCK };
+
+/// Frames of connections that pack no TLS records.
+const PLAIN_FRAME: usize = 64 << 10;
+
+/// Upstream's choice when a watch names no timeout (semantics §5.5).
+const WATCH_SECONDS: std::ops::Range<u64> = 1800..3600;
+
+// === impl Server ===
+
+impl Server {
+    /// Serves from the registry's shards, whose watchers live on `hubs`.
+    pub fn new(
+        registry: Arc<Registry>,
+        proofs: Arc<Proofs>,
+        hubs: Arc<[Arc<Hub>]>,
+        access: Access,
+    ) -> Self {
+        Self { registry, proofs, hubs, access }
+    }
+
+    /// The answer to a read that its asker is allowed.
+    ///
+    /// # Errors
+    /// Why it is to be forwarded after all.
+    pub async fn serve(
+        &self,
+        read: Read,
+        authorized: Authorized,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Response<ResponseBody>, ForwardReason> {
+        let shard = self.shard(&read);
+        let arrived = circumstances.arrived;
+        let readable = match read.what {
+            What::Watch(..) => self.readable(&shard, read.requirement, WATCH, arrived).await?,
+            _ => self.readable(&shard, read.requirement, LIST, arrived).await?,
+        };
+        let max_frame = max_frame(circumstances.connection);
+        let mut response = match read.what {
+            What::Get(key) => {
+                let bytes = get(&readable, &shard, &key, read.source.form, authorized)?;
+                whole(Bytes::into(bytes), max_frame, shard.key().representation)
+            }
+            What::List(request, audience) => {
+                let scope = read.served.resource.scope;
+                let list = make_list(&readable, &shard, scope, &request, &audience, authorized);
+                let (bytes, is_gzip) = encoded(list, read.gzip).await;
+                let mut response = whole(bytes, max_frame, shard.key().representation);
+                if is_gzip {
+                    let headers = response.headers_mut();
+                    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+                }
+                response
+            }
+            What::Watch(request, audience) => {
+                let limits = Limits {
+                    timeout: timeout(request.timeout),
+                    grant: self.access.hold(authorized),
+                    draining: circumstances.connection.draining.clone(),
+                    max_frame,
+                };
+                let hub = &self.hubs[circumstances.connection.core % self.hubs.len()];
+                let body = begin_watch(&readable, &shard, hub, &request, audience, limits)?;
+                stream(body, shard.key().representation)
+            }
+        };
+        complete(response.headers_mut(), read.served.warning, circumstances);
+        Ok(response)
+    }
+
+    fn shard(&self, read: &Read) -> Arc<Shard> {
+        let resource = &read.served.resource;
+        let Source { representation, fuller, .. } = read.source;
+        fuller
+            .and_then(|fuller| self.registry.get(&resource.gvr, fuller))
+            .filter(|shard| shard.resource_version().is_some())
+            .unwrap_or_else(|| self.registry.open(resource, representation))
+    }
+
+    /// Waits until the shard meets the requirement.
+    async fn readable(
+        &self,
+        shard: &Arc<Shard>,
+        requirement: Requirement,
+        patience: Patience,
+        arrived: Instant,
+    ) -> Result<Readable, ForwardReason> {
+        let warm = shard.wait_until(FILL, |progress| {
+            progress.version.is_some() || progress.failure.is_some()
+        });
+        if warm.await.is_none_or(|progress| progress.version.is_none()) {
+            return Err(ForwardReason::Cold);
+        }
+        let freshness = self.proofs.of(shard);
+        let proof = match requirement {
+            Requirement::Any => None,
+            Requirement::AtLeast(version) => {
+                let patience = Patience { total: BLOCK, ..patience };
+                Some(freshness.reach(version, arrived, patience).await)
+            }
+            Requirement::Latest => Some(freshness.prove(arrived, patience).await),
+        };
+        let proof = proof.transpose().map_err(|error: NotProven| {
+            debug!(shard = %shard.key(), %error, "forwarding for want of a proof");
+            ForwardReason::NotProven
+        })?;
+        let snapshot = shard.snapshot().ok_or(ForwardReason::Cold)?;
+        // The shard may have been emptied and filled from an older store since the proof.
+        if proof.is_some_and(|proof| proof.version() > snapshot.resource_version) {
+            return Err(ForwardReason::NotProven);
+        }
+        Ok(Readable { snapshot, proof })
+    }
+}
+
+/// A state that meets the request's requirement.
+struct Readable {
+    snapshot: Arc<Snapshot>,
+    proof: Option<FreshAt>,
+}
+
+fn get(
+    readable: &Readable,
+    shard: &Shard,
+    key: &ObjectKey,
+    form: Form,
+    _authorized: Authorized,
+) -> Result<Bytes, ForwardReason> {
+    list::get(&readable.snapshot, shard.codec(), key, form).ok_or(ForwardReason::Absent)
+}
+
+fn make_list(
+    readable: &Readable,
+    shard: &Shard,
+    scope: Scope,
+    request: &ListRequest,
+    audience: &AudienceKey,
+    _authorized: Authorized,
+) -> List {
+    list::list(&readable.snapshot, shard.codec(), scope, request, audience)
+}
+
+/// The list's bytes, compressed when the client can take it and it is large (semantics §6.4).
+async fn encoded(list: List, gzip: bool) -> (Segments, bool) {
+    if !gzip || list.len() <= COMPRESSED_ABOVE {
+        return (list.plain(), false);
+    }
+    if list.is_compressed_already() {
+        return (list.compressed(), true);
+    }
+    let plain = list.clone();
+    match tokio::task::spawn_blocking(move || list.compressed()).await {
+        Ok(bytes) => (bytes, true),
+        Err(error) => {
+            warn!(%error, "a list could not be compressed");
+            (plain.plain(), false)
+        }
+    }
+}
+
+fn begin_watch(
+    readable: &Readable,
+    shard: &Arc<Shard>,
+    hub: &Arc<Hub>,
+    request: &WatchRequest,
+    audience: AudienceKey,
+    limits: Limits,
+) -> Result<WatchBody, ForwardReason> {
+    let template = readable.snapshot.template.clone();
+    if request.bookmarks && template.is_none() {
+        // Upstream has not shown yet what its bookmarks of this type look like.
+        return Err(ForwardReason::Cold);
+    }
+    let template = template.filter(|_| request.bookmarks);
+    let after = match request.start {
+        WatchStart::State { marks_end, .. } => {
+            let state = shard.subscribe_with_state(hub, audience.clone());
+            let (subscription, snapshot) = state.map_err(not_covered)?;
+            let start = Start::State {
+                objects: snapshot.objects.owned_range(list::key_range(&audience)),
+                version: snapshot.resource_version,
+                announce_end: marks_end,
+            };
+            return Ok(WatchBody::new(subscription, audience, start, template, limits));
+        }
+        WatchStart::Events(EventsAfter::Version(version)) => version,
+        WatchStart::Events(EventsAfter::Latest) => {
+            readable.proof.ok_or(ForwardReason::NotProven)?.version()
+        }
+        WatchStart::Events(EventsAfter::Any) => readable.snapshot.resource_version,
+    };
+    let events = shard.subscribe_after(hub, audience.clone(), after);
+    let (subscription, replay) = events.map_err(not_covered)?;
+    let start = Start::After { replay, version: after };
+    Ok(WatchBody::new(subscription, audience, start, template, limits))
+}
+
+fn not_covered(error: NotCovered) -> ForwardReason {
+    match error {
+        NotCovered::NotFilled => ForwardReason::Cold,
+        NotCovered::TooOld => ForwardReason::Uncovered,
+    }
+}
+
+fn whole(bytes: Segments, max_frame: usize, of: Representation) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::whole(bytes, max_frame));
+    let media_type = match of {
+        Representation::Json => "application/json",
+        Representation::Protobuf | Representation::ProtobufMetadata => {
+            "application/vnd.kubernetes.protobuf"
+        }
+    };
+    let media_type = HeaderValue::from_static(media_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    response
+}
+
+fn stream(body: WatchBody, of: Representation) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Watch(Box::new(body)));
+    let media_type = match of {
+        Representation::Json => "application/json",
+        Representation::Protobuf | Representation::ProtobufMetadata => {
+            "application/vnd.kubernetes.protobuf;stream=watch"
+        }
+    };
+    let media_type = HeaderValue::from_static(media_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    response
+}
+
+/// The headers that the API server puts on every answer (semantics §6.4).
+fn complete(
+    headers: &mut HeaderMap,
+    warning: Option<HeaderValue>,
+    circumstances: &Circumstances<'_>,
+) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(AUDIT_ID, circumstances.audit_id.clone().unwrap_or_else(new_audit_id));
+    headers.insert(CACHE_STATUS, HIT);
+    if let Some(warning) = warning {
+        headers.insert(header::WARNING, warning);
+    }
+}
+
+fn new_audit_id() -> HeaderValue {
+    let mut text = uuid::Uuid::encode_buffer();
+    let text = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+fn timeout(requested: WatchTimeout) -> Duration {
+    requested
+        .requested()
+        .unwrap_or_else(|| Duration::from_secs(rand::rng().random_range(WATCH_SECONDS)))
+}
+
+/// Over TLS and HTTP/2 a longer frame would be split into two records.
+fn max_frame(connection: &ConnectionInfo) -> usize {
+    match (connection.tls, connection.protocol) {
+        (true, Protocol::Http2) => TLS_DATA_FRAME,
+        _ => PLAIN_FRAME,
+    }
+}

@@ -1,0 +1,292 @@
+//! A watch served from memory: a cursor that turns cached state and events into frames.
+//!
+//! ```text
+//! Initial ─► InitialEnd ─► Live ◄─► Replay ─► Ended
+//!    (state as ADDED, then the annotated bookmark)   (slow: events from the log)
+//! ```
+//!
+//! Guarantees (semantics §5): every event after the start that concerns the watcher, once, in order;
+//! a bookmark never ahead of an event that is still to come; ends without a word when its time is
+//! over, its permission is withdrawn or continuity is broken. It holds no queue: a slow client costs
+//! its position.
+//!
+//! Hot path: [`WatchBody::poll_data`].
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::version::ResourceVersion,
+    cache::{audience::AudienceKey, log::Replay, map::OwnedRange},
+    codec::{BookmarkTemplate, EventKind, ResourceCodec, segments::Segments},
+    identity::grant::Grant,
+    shards::subscription::{Next, Subscription},
+};
+
+/// The body of a watch answered from memory.
+pub struct WatchBody {
+    codec: Arc<ResourceCodec>,
+    audience: AudienceKey,
+    subscription: Subscription,
+    phase: Phase,
+    pending: Segments,
+    /// Events up to this version are not for this watcher.
+    after: ResourceVersion,
+    bookmarks: Option<Bookmarks>,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    max_frame: usize,
+}
+
+/// How a watch begins.
+#[derive(Debug)]
+pub enum Start {
+    /// With the state at a version, given as ADDED events.
+    State {
+        /// The objects in scope, in key order.
+        objects: OwnedRange,
+        /// The version of that state.
+        version: ResourceVersion,
+        /// Whether the annotated bookmark closes the initial events.
+        announce_end: bool,
+    },
+    /// With the events after a version.
+    After {
+        /// Those that are in the log.
+        replay: Replay,
+        /// The version.
+        version: ResourceVersion,
+    },
+}
+
+/// When a watch ends by itself.
+#[derive(Debug)]
+pub struct Limits {
+    /// Its time.
+    pub timeout: Duration,
+    /// Its permission.
+    pub grant: Grant,
+    /// Cancelled when the connection is to finish.
+    pub draining: CancellationToken,
+    /// The longest frame to hand out.
+    pub max_frame: usize,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Initial { objects: OwnedRange, version: ResourceVersion, announce_end: bool },
+    Replay(Replay),
+    Live,
+    Ended,
+}
+
+/// Progress marks, for those who asked for them.
+#[derive(Debug)]
+struct Bookmarks {
+    template: Arc<BookmarkTemplate>,
+    /// Only later versions are worth a bookmark.
+    start: ResourceVersion,
+    /// The hub's second two before the watch's end.
+    last_call: u64,
+}
+
+/// Bookmarks come this often (semantics §5.4).
+const BOOKMARK_PERIOD: u64 = 60;
+
+/// And once more this long before the end.
+const LAST_CALL: u64 = 2;
+
+/// Bytes of cached state looked at per turn: a turn must stay below a millisecond.
+const SCAN: usize = 64 << 10;
+
+/// Events looked at per turn when replaying the log.
+const REPLAYED: usize = 256;
+
+// === impl WatchBody ===
+
+impl WatchBody {
+    /// A watch of `audience` that begins with `start`; `template` when bookmarks are wanted.
+    pub fn new(
+        subscription: Subscription,
+        audience: AudienceKey,
+        start: Start,
+        template: Option<Arc<BookmarkTemplate>>,
+        limits: Limits,
+    ) -> Self {
+        let (phase, after) = match start {
+            Start::State { objects, version, announce_end } => {
+                (Phase::Initial { objects, version, announce_end }, version)
+            }
+            Start::After { replay, version } => (Phase::Replay(replay), version),
+        };
+        let Limits { timeout, grant, draining, max_frame } = limits;
+        let bookmarks = template.map(|template| Bookmarks {
+            template,
+            start: after,
+            last_call: subscription.hub().now() + timeout.as_secs().saturating_sub(LAST_CALL),
+        });
+        let codec = Arc::clone(subscription.shard().codec());
+        let end = Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = grant.revoked() => {}
+                () = draining.cancelled() => {}
+                () = tokio::time::sleep(timeout) => {}
+            }
+        });
+        let pending = Segments::new();
+        let body = Self {
+            codec,
+            audience,
+            subscription,
+            phase,
+            pending,
+            after,
+            bookmarks,
+            end,
+            max_frame,
+        };
+        body.schedule_bookmark();
+        body
+    }
+
+    /// The next frame; `None` is the end.
+    pub fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Segments>> {
+        if !matches!(self.phase, Phase::Ended) && self.end.as_mut().poll(context).is_ready() {
+            self.phase = Phase::Ended;
+            self.pending = Segments::new();
+        }
+        if self.pending.len() < self.max_frame && self.poll_fill(context).is_pending() {
+            // The scan found nothing yet but has more to look at; others come first.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !self.pending.is_empty() {
+            return Poll::Ready(Some(self.take_frame()));
+        }
+        match self.phase {
+            Phase::Ended => Poll::Ready(None),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Adds to `pending` what is at hand. Pending only when a turn's work is done without result.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.pending.len() < self.max_frame {
+            match &mut self.phase {
+                Phase::Initial { .. } => ready!(self.fill_from_state()),
+                Phase::Replay(_) => ready!(self.fill_from_log()),
+                Phase::Live => match self.subscription.poll_next(context) {
+                    Next::Batch(batch) => self.fill_from_batch(&batch),
+                    Next::Replay(replay) => self.phase = Phase::Replay(replay),
+                    Next::Bookmark(version) => self.add_bookmark(version),
+                    Next::Idle => break,
+                    Next::Ended => self.phase = Phase::Ended,
+                },
+                Phase::Ended => break,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn fill_from_state(&mut self) -> Poll<()> {
+        let Phase::Initial { objects, version, announce_end } = &mut self.phase else {
+            return Poll::Ready(());
+        };
+        let batch = objects.next_batch(SCAN);
+        if batch.is_empty() {
+            let (version, announce_end) = (*version, *announce_end);
+            self.phase = Phase::Live;
+            if announce_end && let Some(bookmarks) = &self.bookmarks {
+                let template = &bookmarks.template;
+                let form = self.audience.form;
+                self.pending.push(self.codec.frame_bookmark(template, version, true, form));
+            }
+            return Poll::Ready(());
+        }
+        for object in batch.iter().filter(|object| self.audience.admits(object)) {
+            self.pending.push(self.codec.frame_event(EventKind::Added, object, self.audience.form));
+        }
+        if self.pending.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn fill_from_log(&mut self) -> Poll<()> {
+        let Phase::Replay(replay) = &mut self.phase else { return Poll::Ready(()) };
+        for _ in 0..REPLAYED {
+            let Some(event) = replay.next() else {
+                self.phase = Phase::Live;
+                return Poll::Ready(());
+            };
+            let version = event.resource_version();
+            if let Some(kind) = event.seen_through(&self.audience)
+                && version > self.after
+            {
+                let frame = event.frame(kind, self.audience.form, &self.codec);
+                self.pending.push(frame.clone());
+            }
+            self.subscription.mark_seen(version);
+            if self.pending.len() >= self.max_frame {
+                return Poll::Ready(());
+            }
+        }
+        if self.pending.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn fill_from_batch(&mut self, batch: &crate::cache::feed::Batch) {
+        let first = batch.events().first().map(|(event, _)| event.resource_version());
+        if first.is_some_and(|first| first > self.after) {
+            self.pending.push(batch.bytes(&self.codec).clone());
+            return;
+        }
+        // A watch from a version that the shard has not reached skips what comes before it.
+        for (event, kind) in batch.events() {
+            if event.resource_version() > self.after {
+                let frame = event.frame(*kind, self.audience.form, &self.codec);
+                self.pending.push(frame.clone());
+            }
+        }
+    }
+
+    fn add_bookmark(&mut self, version: ResourceVersion) {
+        if let Some(bookmarks) = &self.bookmarks
+            && version > bookmarks.start
+        {
+            let form = self.audience.form;
+            let frame = self.codec.frame_bookmark(&bookmarks.template, version, false, form);
+            self.pending.push(frame);
+        }
+        self.schedule_bookmark();
+    }
+
+    fn schedule_bookmark(&self) {
+        let Some(bookmarks) = &self.bookmarks else { return };
+        let now = self.subscription.hub().now();
+        if now < bookmarks.last_call {
+            let second = (now + BOOKMARK_PERIOD).min(bookmarks.last_call);
+            self.subscription.request_bookmark(second);
+        }
+    }
+
+    fn take_frame(&mut self) -> Segments {
+        if self.pending.len() <= self.max_frame {
+            return std::mem::take(&mut self.pending);
+        }
+        self.pending.split_to(self.max_frame)
+    }
+}
+
+impl fmt::Debug for WatchBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchBody")
+            .field("audience", &self.audience)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
