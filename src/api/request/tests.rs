@@ -48,6 +48,15 @@ fn reads_resource_paths() {
         ("/api/v1/watch/namespaces/a/pods/p", "watch", "pods.v1", "a", "p", ""),
         ("/apis/apps/v1/watch/deployments?watch=0", "watch", "deployments.v1.apps", "", "", ""),
         ("/api/v1/proxy/nodes/n1/x", "proxy", "nodes.v1", "", "n1", ""),
+    ] {
+        let expected = (verb, gvr.into(), namespace.into(), name.into(), subresource.into());
+        assert_eq!(summary(&Method::GET, target), expected, "{target}");
+    }
+}
+
+#[test]
+fn reads_the_query_of_collections() {
+    for (target, verb, gvr, namespace, name, subresource) in [
         ("/api/v1/pods?watch=1", "watch", "pods.v1", "", "", ""),
         ("/api/v1/pods?watch", "watch", "pods.v1", "", "", ""),
         ("/api/v1/pods?watch=false", "list", "pods.v1", "", "", ""),
