@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn parse(method: &Method, target: &str) -> Result<RequestInfo, NotServeable> {
@@ -191,4 +193,21 @@ fn keeps_the_options_of_lists_and_watches() {
     assert_eq!(options("/api/v1/nodes/n?limit=x"), None);
     assert_eq!(options("/api/v1/watch/pods"), None);
     assert!(resource(&Method::GET, "/api/v1/watch/pods").verb_from_path);
+}
+
+proptest! {
+    #[test]
+    fn never_panics(
+        path in "(/|api|apis|v1|namespaces|watch|a|[.]|%|é)*",
+        query in "(watch|limit|fieldSelector|metadata.name|[=&%+;01a,é])*",
+        any in ".*",
+    ) {
+        for path in [&path, &any] {
+            for query in [&query, &any] {
+                if let Ok(query) = Query::parse(Some(query)) {
+                    let _ = RequestInfo::parse(&Method::GET, path, &query);
+                }
+            }
+        }
+    }
 }
