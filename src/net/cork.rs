@@ -168,5 +168,4 @@ impl<T: Write + Unpin> Write for Cork<T> {
 }
 
 #[cfg(test)]
-#[path = "cork_tests.rs"]
 mod tests;

@@ -1,6 +1,6 @@
 //! What answers requests, and what it may know of the connection they came by.
 
-use std::{future::Future, net::SocketAddr};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use ::http::{Request, Response};
 use bytes::Buf;
@@ -25,7 +25,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
     fn handle(
         &self,
         request: Request<Incoming>,
-        connection: &std::sync::Arc<ConnectionInfo>,
+        connection: &Arc<ConnectionInfo>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 

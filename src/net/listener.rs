@@ -282,6 +282,20 @@ mod tests {
         assert!(error.contains(&first.address().to_string()), "{error}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn failing_accepts_are_tried_again_ever_more_slowly() {
+        let listener = TcpListener::from_std(loopback().listener).expect("registers");
+        let mut accepting = Accepting::new(listener, 1, |_| ());
+        let started = tokio::time::Instant::now();
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            let before = started.elapsed();
+            accepting.back_off(&io::Error::from_raw_os_error(24)).await;
+            pauses.push((started.elapsed() - before).as_millis());
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+    }
+
     #[test]
     fn running_out_of_descriptors_is_not_one_clients_fault() {
         assert!(!concerns_one_connection(&io::Error::from_raw_os_error(24)));

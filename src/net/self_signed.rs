@@ -252,5 +252,4 @@ fn file(action: &'static str, path: &Path, source: io::Error) -> SelfSignedError
 }
 
 #[cfg(test)]
-#[path = "self_signed_tests.rs"]
 mod tests;

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::runtime::{Placement, Placer, Tasks};
 
-/// From the accepted socket to the end of the handshake, waiting for a place included.
+/// Longer than a handshake takes over any usable link, shorter than client-go's dial time-out.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Concurrent handshakes per core. One costs 0.1–1 ms of processor time and a round trip or two:
@@ -39,6 +39,8 @@ pub struct ServerOptions {
     pub tls: Option<Tls>,
     /// The most connections at a time, tunnels included.
     pub max_connections: usize,
+    /// From the accepted socket to the end of the TLS handshake, waiting for a place included.
+    pub handshake_timeout: Duration,
 }
 
 /// What all connections of a server share.
@@ -46,6 +48,7 @@ struct Shared<H> {
     handler: H,
     tls: Option<Tls>,
     handshakes: Semaphore,
+    handshake_timeout: Duration,
 }
 
 /// Why a TLS handshake did not come about; the client's doing, so for logs at debug level.
@@ -53,8 +56,8 @@ struct Shared<H> {
 enum HandshakeError {
     #[error("TLS handshake: {0}")]
     Failed(#[from] io::Error),
-    #[error("no TLS handshake within {HANDSHAKE_TIMEOUT:?}")]
-    TimedOut,
+    #[error("no TLS handshake within {0:?}")]
+    TimedOut(Duration),
     #[error("TLS handshake given up: the server is draining")]
     Draining,
 }
@@ -73,14 +76,15 @@ pub async fn serve<H: Handler>(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let handshakes = Semaphore::new(HANDSHAKES_PER_CORE * placer.cores().len());
-    let shared = Arc::new(Shared { handler, tls: options.tls, handshakes });
+    let ServerOptions { tls, max_connections, handshake_timeout } = options;
+    let shared = Arc::new(Shared { handler, tls, handshakes, handshake_timeout });
     let take = |accepted: Accepted| {
         let shared = Arc::clone(&shared);
         placer.spawn_on_least_loaded("connection", |placement| {
             connection(accepted, placement, shared)
         });
     };
-    listener.accept_until(&stop, options.max_connections, take).await
+    listener.accept_until(&stop, max_connections, take).await
 }
 
 /// One connection's task.
@@ -105,7 +109,7 @@ async fn connection<H: Handler>(accepted: Accepted, placement: Placement, shared
             let info = info(false, Protocol::Http1);
             http::serve(TokioIo::new(socket), info, tasks, handler).await
         }
-        Some(tls) => match handshake(socket, tls, &shared.handshakes, core.draining()).await {
+        Some(tls) => match shared.handshake(socket, tls, core.draining()).await {
             Ok(stream) => {
                 let info = info(true, agreed(&stream));
                 // Boxed: the state of the connection would otherwise lie beside the handshake's.
@@ -119,21 +123,35 @@ async fn connection<H: Handler>(accepted: Accepted, placement: Placement, shared
     }
 }
 
-async fn handshake(
-    socket: Socket,
-    tls: &Tls,
-    places: &Semaphore,
-    draining: &CancellationToken,
-) -> Result<TlsStream<Socket>, HandshakeError> {
-    let shaking = async {
-        socket.readable().await?;
-        let _place = places.acquire().await.map_err(io::Error::other)?;
-        TlsAcceptor::from(tls.current()).accept(socket).await
-    };
-    match draining.run_until_cancelled(timeout(HANDSHAKE_TIMEOUT, shaking)).await {
-        Some(Ok(shaken)) => Ok(shaken?),
-        Some(Err(_)) => Err(HandshakeError::TimedOut),
-        None => Err(HandshakeError::Draining),
+// === impl Shared ===
+
+impl<H> Shared<H> {
+    async fn handshake(
+        &self,
+        socket: Socket,
+        tls: &Tls,
+        draining: &CancellationToken,
+    ) -> Result<TlsStream<Socket>, HandshakeError> {
+        let shaking = async {
+            socket.readable().await?;
+            let _place = self.handshakes.acquire().await.map_err(io::Error::other)?;
+            TlsAcceptor::from(tls.current()).accept(socket).await
+        };
+        let limit = self.handshake_timeout;
+        match draining.run_until_cancelled(timeout(limit, shaking)).await {
+            Some(Ok(shaken)) => Ok(shaken?),
+            Some(Err(_)) => Err(HandshakeError::TimedOut(limit)),
+            None => Err(HandshakeError::Draining),
+        }
+    }
+}
+
+// === impl ServerOptions ===
+
+impl ServerOptions {
+    /// The usual limits.
+    pub fn new(tls: Option<Tls>) -> Self {
+        Self { tls, max_connections: DEFAULT_MAX_CONNECTIONS, handshake_timeout: HANDSHAKE_TIMEOUT }
     }
 }
 
@@ -150,5 +168,4 @@ fn log_handshake(peer: SocketAddr, error: &HandshakeError) {
 }
 
 #[cfg(test)]
-#[path = "server_tests.rs"]
 mod tests;

@@ -177,5 +177,4 @@ impl Tls {
 }
 
 #[cfg(test)]
-#[path = "tls_tests.rs"]
 mod tests;

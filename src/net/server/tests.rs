@@ -82,6 +82,10 @@ struct Fixture {
 
 impl Fixture {
     fn start(encrypted: bool) -> Self {
+        Self::start_with(encrypted, |_| ())
+    }
+
+    fn start_with(encrypted: bool, change: impl FnOnce(&mut ServerOptions)) -> Self {
         let cores = Cores::start(NonZeroUsize::MIN).expect("starts");
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let address = listener.address();
@@ -96,7 +100,8 @@ impl Fixture {
         let key = file("serving.key", made.signing_key.serialize_pem());
         let pair = PemPair::read(&certificate, &key).expect("readable");
         let tls = encrypted.then(|| Tls::new(&pair).expect("usable"));
-        let options = ServerOptions { tls, max_connections: 100 };
+        let mut options = ServerOptions::new(tls);
+        change(&mut options);
         let stop = cores.draining().clone();
         let echo = Echo::default();
         let waiting = Arc::clone(&echo.waiting);
@@ -252,4 +257,17 @@ async fn a_panicking_handler_costs_its_stream_only() {
     assert_eq!(fixture.cores.panics(), 1);
     let after = text(client.send_request(get("/")).await.expect("the connection lives")).await;
     assert_eq!(after.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_client_that_shakes_no_hands_is_given_up() {
+    let quick = |options: &mut ServerOptions| options.handshake_timeout = Duration::from_millis(50);
+    let fixture = Fixture::start_with(true, quick);
+    let mut silent = TcpStream::connect(fixture.address).await.expect("connects");
+    let mut half = TcpStream::connect(fixture.address).await.expect("connects");
+    half.write_all(&[22, 3, 1]).await.expect("written");
+    for stream in [&mut silent, &mut half] {
+        let closed = timeout(Duration::from_secs(5), stream.read_u8()).await.expect("in time");
+        assert!(closed.is_err(), "nothing to read but the end");
+    }
 }
