@@ -301,8 +301,8 @@ impl Cluster {
         args: &[&str],
         input: &str,
     ) -> Result<Output> {
-        let command = kubectl::command(self.directory(), kubeconfig, args)?;
-        kubectl::run(command, input).await.with_context(|| format!("kubectl {}", args.join(" ")))
+        let command = self.kubectl_command(kubeconfig, args)?;
+        self.run(command, input).await.with_context(|| format!("kubectl {}", args.join(" ")))
     }
 
     /// Starts a kubectl which doesn't end by itself, such as `port-forward` or `get --watch`.
@@ -310,8 +310,24 @@ impl Cluster {
     /// # Errors
     /// When it can't be started.
     pub fn kubectl_in_background(&self, kubeconfig: &Path, args: &[&str]) -> Result<Process> {
-        let command = kubectl::command(self.directory(), kubeconfig, args)?;
-        self.spawn("kubectl", command)
+        self.spawn("kubectl", self.kubectl_command(kubeconfig, args)?)
+    }
+
+    /// A kubectl command to change further, for [`Self::run`] or [`Self::spawn`]: its environment chooses between WebSocket
+    /// and SPDY, for example.
+    ///
+    /// # Errors
+    /// When the program is missing.
+    pub fn kubectl_command(&self, kubeconfig: &Path, args: &[&str]) -> Result<Command> {
+        kubectl::command(self.directory(), kubeconfig, args)
+    }
+
+    /// Runs any program to its end, with a text on its standard input.
+    ///
+    /// # Errors
+    /// When it can't be run at all, or doesn't end within two minutes; whether it succeeded is in the output.
+    pub async fn run(&self, command: Command, input: &str) -> Result<Output> {
+        kubectl::run(command, input).await
     }
 
     /// Starts a program with its log in the scratch directory.

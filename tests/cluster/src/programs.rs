@@ -29,10 +29,7 @@ pub enum Availability {
 
 /// Finds out whether a cluster can be started, without building anything.
 pub fn availability() -> Availability {
-    if ["etcd", "kube-apiserver"].iter().all(|name| ready(name).is_some())
-        || env::var_os("WATCHGATE_COMPONENTS").is_some()
-        || go().is_ok()
-    {
+    if ["etcd", "kube-apiserver"].into_iter().all(Programs::available) {
         return Availability::Ready;
     }
     Availability::Missing(
@@ -63,6 +60,11 @@ impl Program {
 pub struct Programs;
 
 impl Programs {
+    /// Whether [`Self::find`] can succeed, without building anything. Ready binaries cover but a few of the programs.
+    pub fn available(name: &str) -> bool {
+        ready(name).is_some() || env::var_os("WATCHGATE_COMPONENTS").is_some() || go().is_ok()
+    }
+
     /// The program `name`: `etcd`, `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `kubectl`,
     /// `kubelet-stand-in`, `informers`, `compare` or `churn`. It blocks while it builds, which takes minutes the first time.
     ///

@@ -1,7 +1,8 @@
 //! Does the test cluster itself work? Everything here talks to the API server directly.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use watchgate_cluster::{Client, Cluster, Cutter, Gateway, Protocol, Suite};
 
 fn main() -> ExitCode {
@@ -122,57 +124,90 @@ async fn pods_run_and_can_be_talked_to(cluster: Arc<Cluster>) -> Result<()> {
     let log = kubectl(&["logs", "deployment/web", "--tail=2"]).await?;
     ensure!(log.lines().count() == 2 && log.starts_with("line 9 of default/web-"), "{log}");
 
-    let echo = ["exec", "-i", "deployment/web", "--", "cat"];
-    let echoed = cluster.kubectl_with_input(&kubeconfig, &echo, "to the pod and back").await?;
-    ensure!(echoed.clone().success()? == "to the pod and back", "{echoed:?}");
-    let fail = ["exec", "deployment/web", "--", "sh", "-c", "echo failed >&2; exit 7"];
-    let failed = cluster.kubectl(&kubeconfig, &fail).await?;
-    ensure!(failed.status.code() == Some(7) && failed.stderr.starts_with("failed\n"), "{failed:?}");
-    let attach = ["attach", "-i", "deployment/web"];
-    let attached =
-        cluster.kubectl_with_input(&kubeconfig, &attach, "attached too").await?.success()?;
-    ensure!(attached.contains("attached too"), "{attached}");
-
-    let forward = ["port-forward", "deployment/web", ":80"];
-    let mut forwarding = cluster.kubectl_in_background(&kubeconfig, &forward)?;
-    let address = forwarding
-        .line(Duration::from_secs(30), |line| {
-            line.strip_prefix("Forwarding from 127.0.0.1:")?.split_once(' ')?.0.parse().ok()
-        })
-        .await?;
-    let mut stream = TcpStream::connect(("127.0.0.1", address)).await?;
-    stream.write_all(b"through the forwarded port").await?;
-    let mut back = [0; 26];
-    tokio::time::timeout(Duration::from_secs(10), stream.read_exact(&mut back)).await??;
-    ensure!(&back == b"through the forwarded port");
+    for websockets in ["true", "false"] {
+        talk(&cluster, &kubeconfig, websockets).await.with_context(|| {
+            format!("kubectl with KUBECTL_…_WEBSOCKETS={websockets} (SPDY if false)")
+        })?;
+    }
+    let followed = ["logs", "deployment/web", "--follow", "--tail=1"];
+    let mut following = cluster.kubectl_in_background(&kubeconfig, &followed)?;
+    let third = |line: &str| line.starts_with("line 12 of default/web-").then_some(());
+    following.line(Duration::from_secs(10), third).await?;
 
     kubectl(&["delete", "deployment", "web", "--wait=true"]).await?;
     kubectl(&["wait", "--for=delete", "pod", "--selector=app=web", "--timeout=60s"]).await?;
     Ok(())
 }
 
+/// exec, attach and port-forward, with the protocol which the environment picks for kubectl.
+async fn talk(cluster: &Cluster, kubeconfig: &Path, websockets: &str) -> Result<()> {
+    let command = |args: &[&str]| -> Result<Command> {
+        let mut command = cluster.kubectl_command(kubeconfig, args)?;
+        command.env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", websockets);
+        command.env("KUBECTL_PORT_FORWARD_WEBSOCKETS", websockets);
+        Ok(command)
+    };
+    let echo = command(&["exec", "-i", "deployment/web", "--", "cat"])?;
+    let echoed = cluster.run(echo, "to the pod and back").await?.success()?;
+    ensure!(echoed == "to the pod and back", "{echoed}");
+    let fail = command(&["exec", "deployment/web", "--", "sh", "-c", "echo failed >&2; exit 7"])?;
+    let failed = cluster.run(fail, "").await?;
+    ensure!(failed.status.code() == Some(7) && failed.stderr.starts_with("failed\n"), "{failed:?}");
+    let attach = command(&["attach", "-i", "deployment/web"])?;
+    let attached = cluster.run(attach, "attached too").await?.success()?;
+    ensure!(attached.contains("attached too"), "{attached}");
+
+    let forward = command(&["port-forward", "deployment/web", ":80"])?;
+    let mut forwarding = cluster.spawn("kubectl", forward)?;
+    let port = forwarding
+        .line(Duration::from_secs(30), |line| {
+            line.strip_prefix("Forwarding from 127.0.0.1:")?.split_once(' ')?.0.parse().ok()
+        })
+        .await?;
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(b"through the forwarded port").await?;
+    let mut back = [0; 26];
+    timeout(Duration::from_secs(10), stream.read_exact(&mut back)).await??;
+    ensure!(&back == b"through the forwarded port");
+    Ok(())
+}
+
 async fn recordings_of_informers_compare(cluster: Arc<Cluster>) -> Result<()> {
     let kubeconfig = cluster.admin_kubeconfig()?;
-    let churn = ["--duration=4s", "--rate=60", "--namespaces=2"];
+    let churn = ["--duration=6s", "--rate=60", "--namespaces=2"];
     let mut churn = cluster.start_churn(&kubeconfig, &churn).await?;
     let resources = ["pods", "configmaps", "widgets.example.com"];
-    let (first, second) = (cluster.new_path("first", "jsonl"), cluster.new_path("second", "jsonl"));
-    // The same client twice, except for how it lists and what it reads: the contents must be equal all the same.
-    let json = ["--content-type=json", "--watch-list=false", "--namespace=churn-0"];
-    let streaming = ["--content-type=protobuf", "--watch-list=true", "--namespace=churn-0"];
-    let direct = cluster.start_informers(&kubeconfig, &resources, &first, &json).await?;
-    let other = cluster.start_informers(&kubeconfig, &resources, &second, &streaming).await?;
+    // Each client twice, listing and reading in different ways: the contents must be equal all the same.
+    let mut recordings = Vec::new();
+    for mode in ["typed", "metadata", "dynamic"] {
+        let mode = format!("--mode={mode}");
+        for (content_type, watch_list) in [("json", false), ("protobuf", true)] {
+            let content_type = format!("--content-type={content_type}");
+            let watch_list = format!("--watch-list={watch_list}");
+            let args = [&*mode, &*content_type, &*watch_list, "--namespace=churn-0"];
+            let out = cluster.new_path("informers", "jsonl");
+            let process = cluster.start_informers(&kubeconfig, &resources, &out, &args).await?;
+            recordings.push((process, out));
+        }
+    }
     ensure!(churn.wait(Duration::from_secs(60)).await?.success(), "{}", churn.log_tail());
     tokio::time::sleep(Duration::from_secs(1)).await;
-    for process in [direct, other] {
+    let mut outs = Vec::new();
+    for (process, out) in recordings {
         ensure!(process.terminate(Duration::from_secs(10)).await?.success());
+        outs.push(out);
     }
-    let output = cluster.compare(&first, &second, &[]).await?;
-    ensure!(output.status.success(), "{output:?}");
-    let summary: Value = serde_json::from_str(&output.stdout)?;
-    ensure!(summary["comparedStates"].as_u64() > Some(50), "{summary}");
-    ensure!(summary["gateway"]["requests"]["watch-list 200"] == 3, "{summary}");
-    ensure!(summary["direct"]["requests"]["list 200"] == 3, "{summary}");
+    for pair in outs.chunks(2) {
+        let output = cluster.compare(&pair[0], &pair[1], &[]).await?;
+        ensure!(output.status.success(), "{output:?}");
+        let summary: Value = serde_json::from_str(&output.stdout)?;
+        ensure!(summary["comparedStates"].as_u64() > Some(50), "{summary}");
+        ensure!(summary["direct"]["requests"]["list 200"] == 3, "{summary}");
+        ensure!(summary["gateway"]["requests"]["watch-list 200"] == 3, "{summary}");
+    }
+    // Metadata alone isn't the whole object.
+    let output = cluster.compare(&outs[0], &outs[2], &[]).await?;
+    ensure!(output.status.code() == Some(1), "{output:?}");
     Ok(())
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/util/feature"
 	clientfeatures "k8s.io/client-go/features"
@@ -192,10 +193,15 @@ func (i *informer) describe(obj any) (record.Line, error) {
 	return line, err
 }
 
-// hash is over the object's JSON with all keys in order, which typed objects and maps alike then have in one form.
+// hash is over the object's JSON with all keys in order, which typed objects and maps alike then have in one form. The kind
+// of a PartialObjectMetadata is left out: the API server gives it in watch events and not in lists, and client-go keeps it as
+// it comes.
 func hash(obj any) (string, error) {
 	if unstructured, ok := obj.(runtime.Unstructured); ok {
 		obj = unstructured.UnstructuredContent()
+	}
+	if partial, ok := obj.(*metav1.PartialObjectMetadata); ok {
+		obj = partial.ObjectMeta
 	}
 	data, err := json.Marshal(obj)
 	if err != nil {
