@@ -121,6 +121,9 @@ async fn pods_run_and_can_be_talked_to(cluster: Arc<Cluster>) -> Result<()> {
     kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).await?;
     eprintln!("3 replicas running after {:.1} s", started.elapsed().as_secs_f64());
 
+    kubectl(&["scale", "deployment/web", "--replicas=20"]).await?;
+    kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).await?;
+
     let log = kubectl(&["logs", "deployment/web", "--tail=2"]).await?;
     ensure!(log.lines().count() == 2 && log.starts_with("line 9 of default/web-"), "{log}");
 
@@ -244,9 +247,17 @@ async fn a_gateway_is_started_and_stopped(cluster: Arc<Cluster>) -> Result<()> {
 async fn the_api_server_restarts(cluster: Arc<Cluster>) -> Result<()> {
     let client = cluster.admin_client().build()?;
     create_configmap(&client, "kept").await?;
+    let mut open = Vec::new();
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let client = cluster.admin_client().protocol(protocol).build()?;
+        open.push(watch(&client, "kept").await?);
+    }
     let started = Instant::now();
     cluster.restart_api_server().await?;
-    eprintln!("API server restarted in {:.1} s", started.elapsed().as_secs_f64());
+    let took = started.elapsed();
+    eprintln!("API server restarted in {:.1} s", took.as_secs_f64());
+    ensure!(took < Duration::from_secs(12), "it waited for the watches");
+    drop(open);
     let path = "/api/v1/namespaces/default/configmaps/kept";
     ensure!(client.get(path).send().await?.status == StatusCode::OK);
 

@@ -194,8 +194,7 @@ func (i *informer) describe(obj any) (record.Line, error) {
 }
 
 // hash is over the object's JSON with all keys in order, which typed objects and maps alike then have in one form. The kind
-// of a PartialObjectMetadata is left out: the API server gives it in watch events and not in lists, and client-go keeps it as
-// it comes.
+// of a PartialObjectMetadata is left out: client-go keeps it for the items of JSON lists, and for no other ones.
 func hash(obj any) (string, error) {
 	if unstructured, ok := obj.(runtime.Unstructured); ok {
 		obj = unstructured.UnstructuredContent()
