@@ -2,7 +2,12 @@
 //!
 //! Pure: text goes in once and becomes a type; no sockets, clocks or logging.
 
+pub mod continue_token;
+pub mod go_json;
 pub mod object_key;
+pub mod options;
+pub mod query;
 pub mod resource;
 pub mod selector;
+pub mod status;
 pub mod version;
