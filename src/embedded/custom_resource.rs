@@ -14,12 +14,10 @@ use super::{
     refusal::Cause,
     registry::Registry,
     schema::Schema,
+    selectable,
     stored::metadata_text,
 };
-use crate::api::{
-    resource::{GroupVersionResource, Origin, ResourceType, Scope},
-    selector::field_schema::FieldSchema,
-};
+use crate::api::resource::{GroupVersionResource, Origin, ResourceType, Scope};
 
 /// The store of CustomResourceDefinitions.
 pub(super) const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
@@ -45,7 +43,8 @@ fn definition(crd: &Fields, version: &Value) -> Definition {
         version: text(&version["name"]),
         resource: text(&names["plural"]),
     };
-    let namespaced = spec["scope"] == "Namespaced";
+    let scope =
+        if spec["scope"] == "Namespaced" { Scope::Namespaced } else { Scope::Cluster };
     Definition {
         singular: text(&names["singular"]),
         short_names: list(&names["shortNames"]),
@@ -65,12 +64,9 @@ fn definition(crd: &Fields, version: &Value) -> Definition {
         resource: ResourceType {
             kind: text(&names["kind"]),
             list_kind: text(&names["listKind"]),
-            scope: if namespaced { Scope::Namespaced } else { Scope::Cluster },
+            scope,
             origin: Origin::Custom,
-            fields: FieldSchema {
-                fields: super::selectable::custom(version),
-                accepts_namespace: namespaced,
-            },
+            fields: selectable::custom(scope, version),
             gvr,
         },
     }

@@ -65,7 +65,7 @@ impl Definition {
             store: group_resource(row.plural, row.group),
             schema: None,
             resource: ResourceType {
-                fields: super::selectable::built_in(row),
+                fields: super::selectable::built_in(&gvr),
                 kind: row.kind.into(),
                 list_kind: format_compact!("{}List", row.kind),
                 scope,

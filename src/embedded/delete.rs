@@ -104,9 +104,18 @@ pub(super) fn begin(
         return Deleted::Gone(Arc::clone(object));
     }
     let marked = mark(transaction, definition, object);
-    for (inner_definition, inner) in contents {
-        // Removing the last of them removes the container, when nothing else holds it.
-        begin(transaction, &inner_definition, &inner);
+    for (inner_definition, inner) in &contents {
+        if metadata::free_of_finalizers(&inner.fields) {
+            transaction.remove(inner_definition, &inner.key);
+        } else {
+            mark(transaction, inner_definition, inner);
+        }
+    }
+    // The contents may have been the last that another container waited for.
+    for alike in contents.chunk_by(|(a, _), (b, _)| a.store == b.store) {
+        if let [(inner_definition, inner), ..] = alike {
+            release_container(transaction, inner_definition, &inner.key);
+        }
     }
     if container {
         finish_if_empty(transaction, definition, &object.key);

@@ -10,6 +10,7 @@ use super::{
     refusal::Refusal,
     strategic_merge,
 };
+use crate::api::status::Status;
 
 /// A parsed PATCH body.
 #[derive(Clone, Debug)]
@@ -41,15 +42,11 @@ impl Patch {
             "application/json-patch+json" => {
                 let patch: json_patch::Patch = serde_json::from_slice(body).map_err(unreadable)?;
                 if patch.len() > MAX_OPERATIONS {
-                    return Err(Refusal::new(
-                        http::StatusCode::PAYLOAD_TOO_LARGE,
-                        "RequestEntityTooLarge",
-                        format!(
-                            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, \
-                             got {}",
-                            patch.len()
-                        ),
-                    ));
+                    let message = format!(
+                        "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+                        patch.len()
+                    );
+                    return Err(Status::failure(413, "RequestEntityTooLarge", message).into());
                 }
                 Ok(Self::Json(patch))
             }
@@ -80,7 +77,7 @@ impl Patch {
             Self::Json(patch) => {
                 let mut document = Value::Object(before.clone());
                 json_patch::patch(&mut document, patch).map_err(|error| {
-                    Refusal::invalid_request(definition, name, &error.to_string())
+                    Refusal::inapplicable(definition, name, &error.to_string())
                 })?;
                 document
             }
