@@ -4,9 +4,11 @@
 
 pub mod continue_token;
 pub mod go_json;
+pub mod negotiate;
 pub mod object_key;
 pub mod options;
 pub mod query;
+pub mod request;
 pub mod resource;
 pub mod selector;
 pub mod status;
