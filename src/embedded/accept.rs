@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn passes_over_what_it_cannot_do() {
-        let form = |accept| resource_form(Some(accept), true);
+        let form = |accept: &str| resource_form(Some(accept), true);
         assert_eq!(resource_form(None, true), Some(Form::Object));
         assert_eq!(form("application/vnd.kubernetes.protobuf"), None);
         assert_eq!(

@@ -43,8 +43,7 @@ fn definition(crd: &Fields, version: &Value) -> Definition {
         version: text(&version["name"]),
         resource: text(&names["plural"]),
     };
-    let scope =
-        if spec["scope"] == "Namespaced" { Scope::Namespaced } else { Scope::Cluster };
+    let scope = if spec["scope"] == "Namespaced" { Scope::Namespaced } else { Scope::Cluster };
     Definition {
         singular: text(&names["singular"]),
         short_names: list(&names["shortNames"]),
@@ -196,9 +195,11 @@ fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value {
 
 /// Keeps the time of a condition whose status did not change.
 fn dated(mut condition: Value, before: &Value, now: &str) -> Value {
-    let same = before.as_array().into_iter().flatten().find(|old| {
-        old["type"] == condition["type"] && old["status"] == condition["status"]
-    });
+    let same = before
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|old| old["type"] == condition["type"] && old["status"] == condition["status"]);
     condition["lastTransitionTime"] =
         same.map_or_else(|| now.into(), |old| old["lastTransitionTime"].clone());
     condition
@@ -214,8 +215,8 @@ fn name_conflict(crd: &Fields, registry: &Registry, own: &str) -> Option<String>
             && other.group_resource() != own
             && (other.plural() == plural || other.resource.kind == kind)
     };
-    let other = registry.all().find(|other| {
-        taken(other) || (!other.custom() && other.group_resource() == own)
-    })?;
+    let other = registry
+        .all()
+        .find(|other| taken(other) || (!other.custom() && other.group_resource() == own))?;
     Some(format_compact!("{:?} is already in use", other.group_resource()).into_string())
 }

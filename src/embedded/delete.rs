@@ -14,12 +14,13 @@ use super::{
     definition::{Definition, Fields},
     metadata,
     refusal::Refusal,
+    selectable,
     stored::{StoredObject, metadata_text},
     timestamp,
     transaction::Transaction,
     write::Target,
 };
-use crate::api::object_key::ObjectKey;
+use crate::api::{object_key::ObjectKey, selector::Selection};
 
 /// What a client demands of the object it deletes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,9 +43,8 @@ pub(super) enum Deleted {
 impl Preconditions {
     /// Reads `preconditions` of DeleteOptions.
     pub(super) fn of(options: &Fields) -> Self {
-        let text = |name: &str| {
-            options.get("preconditions")?.get(name)?.as_str().map(str::to_owned)
-        };
+        let text =
+            |name: &str| options.get("preconditions")?.get(name)?.as_str().map(str::to_owned);
         Self { uid: text("uid"), resource_version: text("resourceVersion") }
     }
 
@@ -84,6 +84,29 @@ pub(super) fn delete(
     };
     preconditions.check(definition, &object)?;
     Ok(begin(transaction, definition, &object))
+}
+
+/// Deletes the selected objects of one namespace, or of a cluster-scoped resource.
+pub(super) fn collection(
+    transaction: &mut Transaction<'_>,
+    target: &Target,
+    selection: &Selection,
+    preconditions: &Preconditions,
+) -> Result<Vec<Arc<StoredObject>>, Refusal> {
+    let definition = &target.definition;
+    let selected = transaction.select(|store, object| {
+        *store == definition.store
+            && object.key.namespace() == target.namespace
+            && selectable::matches(selection, definition, object)
+    });
+    let mut deleted = Vec::with_capacity(selected.len());
+    for (_, object) in selected {
+        preconditions.check(definition, &object)?;
+        deleted.push(match begin(transaction, definition, &object) {
+            Deleted::Gone(object) | Deleted::Pending(object) => object,
+        });
+    }
+    Ok(deleted)
 }
 
 /// Begins the deletion of an object, and finishes it where nothing holds it back.

@@ -22,7 +22,8 @@ pub(super) fn api_versions() -> Value {
 
 /// `/apis` without aggregation.
 pub(super) fn group_list(registry: &Registry) -> Value {
-    let groups: Vec<Value> = group_names(registry).iter().map(|name| group(registry, name)).collect();
+    let groups: Vec<Value> =
+        group_names(registry).iter().map(|name| group(registry, name)).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
@@ -198,9 +199,10 @@ fn texts(list: &[compact_str::CompactString]) -> Value {
 
 /// `/`: every path that is served, sorted.
 pub(super) fn paths(registry: &Registry) -> Value {
-    let mut paths: Vec<String> = ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut paths: Vec<String> =
+        ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]
+            .map(str::to_owned)
+            .to_vec();
     for version in registry.group_versions() {
         if version.group.is_empty() {
             paths.push(format!("/api/{}", version.version));

@@ -24,8 +24,13 @@ pub(super) fn list_strategy(kind: &str, path: &[&str]) -> ListStrategy {
         "ownerReferences" if parent == "metadata" => MergeBy("uid"),
         "finalizers" if parent == "metadata" => MergeValues,
         "conditions" if parent == "status" => MergeBy("type"),
-        "containers" | "initContainers" | "ephemeralContainers" | "volumes"
-        | "imagePullSecrets" | "schedulingGates" | "resourceClaims"
+        "containers"
+        | "initContainers"
+        | "ephemeralContainers"
+        | "volumes"
+        | "imagePullSecrets"
+        | "schedulingGates"
+        | "resourceClaims"
             if parent == "spec" =>
         {
             MergeBy("name")
@@ -56,10 +61,7 @@ mod tests {
         let at = |more: &[&'static str]| [&template, more].concat();
         let strategy = |path: &[&str]| list_strategy("Deployment", path);
         assert_eq!(strategy(&at(&["containers"])), ListStrategy::MergeBy("name"));
-        assert_eq!(
-            strategy(&at(&["containers", "ports"])),
-            ListStrategy::MergeBy("containerPort")
-        );
+        assert_eq!(strategy(&at(&["containers", "ports"])), ListStrategy::MergeBy("containerPort"));
         assert_eq!(strategy(&at(&["tolerations"])), ListStrategy::Replace);
         assert_eq!(list_strategy("Service", &["spec", "ports"]), ListStrategy::MergeBy("port"));
         assert_eq!(list_strategy("NetworkPolicy", &["spec", "ports"]), ListStrategy::Replace);

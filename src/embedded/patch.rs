@@ -76,9 +76,8 @@ impl Patch {
         let patched = match self {
             Self::Json(patch) => {
                 let mut document = Value::Object(before.clone());
-                json_patch::patch(&mut document, patch).map_err(|error| {
-                    Refusal::inapplicable(definition, name, &error.to_string())
-                })?;
+                json_patch::patch(&mut document, patch)
+                    .map_err(|error| Refusal::inapplicable(definition, name, &error.to_string()))?;
                 document
             }
             Self::Merge(patch) => {

@@ -96,10 +96,7 @@ pub(super) fn objects_from<'o>(
 
 /// Refuses states that are still to come (semantics §3.4). The store has nothing to wait for: a
 /// revision it did not give out is not on its way.
-pub(super) fn require_revision(
-    state: &State,
-    consistency: ListConsistency,
-) -> Result<(), Refusal> {
+pub(super) fn require_revision(state: &State, consistency: ListConsistency) -> Result<(), Refusal> {
     match consistency {
         ListConsistency::NotOlderThan(version) | ListConsistency::Exact(version)
             if version.get() > state.revision =>

@@ -40,7 +40,12 @@ impl Registry {
     }
 
     /// The definition that serves `group/version/plural`.
-    pub(super) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Definition>> {
+    pub(super) fn find(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+    ) -> Option<&Arc<Definition>> {
         self.all().find(|definition| {
             let gvr = &definition.resource.gvr;
             gvr.group == group && gvr.version == version && gvr.resource == plural

@@ -5,7 +5,7 @@
 //! for preserved fields, embedded resources and int-or-string. Not evaluated: `pattern`, `format`,
 //! CEL rules (`x-kubernetes-validations`) and the logical junctors. Unknown keywords mean nothing.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::definition::Fields;
 
@@ -143,7 +143,7 @@ pub(super) fn join(path: &str, name: &str) -> String {
 
 /// An object literal's fields, for tests and fixtures.
 #[cfg(test)]
-pub(super) fn fields_of(value: Value) -> Map<String, Value> {
+pub(super) fn fields_of(value: Value) -> Fields {
     match value {
         Value::Object(fields) => fields,
         _ => panic!("not an object"),

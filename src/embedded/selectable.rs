@@ -29,8 +29,9 @@ pub(super) fn built_in(resource: &GroupVersionResource) -> FieldSchema {
 }
 
 fn event_fields() -> impl Iterator<Item = SelectableField> {
-    let involved = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"]
-        .map(|name| format!("involvedObject.{name}"));
+    let involved =
+        ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"]
+            .map(|name| format!("involvedObject.{name}"));
     let others = ["reason", "reportingComponent", "type"].map(str::to_owned);
     let plain = involved.into_iter().chain(others).map(|label| field(&label, &[&label]));
     plain.chain([field("source", &["source.component", "reportingComponent"])])
@@ -66,7 +67,11 @@ pub(super) fn custom(scope: Scope, version: &Value) -> FieldSchema {
 }
 
 /// Whether a selection takes an object.
-pub(super) fn matches(selection: &Selection, definition: &Definition, object: &StoredObject) -> bool {
+pub(super) fn matches(
+    selection: &Selection,
+    definition: &Definition,
+    object: &StoredObject,
+) -> bool {
     if selection.is_everything() {
         return true;
     }

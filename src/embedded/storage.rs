@@ -7,7 +7,7 @@ use std::{fs, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
 
 use redb::{
     Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition,
-    backends::InMemoryBackend,
+    backends::{FileBackend, InMemoryBackend},
 };
 
 use super::definition::Fields;
@@ -48,6 +48,9 @@ pub enum StorageError {
         /// The format found.
         found: u64,
     },
+    /// The namespaces that every cluster has cannot be made.
+    #[error("embedded store: cannot make the initial namespaces: {0}")]
+    Namespaces(String),
     /// A stored object is not JSON.
     #[error("embedded store: stored object {store}/{key} cannot be read")]
     Object {
@@ -98,7 +101,8 @@ impl Disk {
                     .mode(0o600)
                     .open(&path)
                     .map_err(at(path))?;
-                Builder::new().create_file(file)
+                let backend = FileBackend::new(file).map_err(failed)?;
+                Builder::new().create_with_backend(backend)
             }
         }
         .map_err(failed)?;

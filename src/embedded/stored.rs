@@ -40,7 +40,8 @@ impl StoredObject {
             metadata.insert("resourceVersion".into(), revision.to_string().into());
         }
         let (body, core) = render(definition, &fields);
-        let key = ObjectKey::new(metadata_text(&fields, "namespace"), metadata_text(&fields, "name"));
+        let key =
+            ObjectKey::new(metadata_text(&fields, "namespace"), metadata_text(&fields, "name"));
         Self { key, revision, fields, body: body.into(), core }
     }
 
@@ -93,9 +94,10 @@ fn render(definition: &Definition, fields: &Fields) -> (Vec<u8>, usize) {
     let core = out.len();
     let first = ["metadata", "spec", "status"];
     let leading = first.iter().filter_map(|name| fields.get(*name).map(|value| (*name, value)));
-    let others = fields.iter().map(|(name, value)| (name.as_str(), value)).filter(|(name, _)| {
-        !first.contains(name) && *name != "kind" && *name != "apiVersion"
-    });
+    let others = fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value))
+        .filter(|(name, _)| !first.contains(name) && *name != "kind" && *name != "apiVersion");
     for (index, (name, value)) in leading.chain(others).enumerate() {
         if index > 0 {
             out.push(b',');

@@ -196,9 +196,8 @@ fn reorder(strategy: ListStrategy, items: &mut Vec<Value>, before: &[Value], ord
     };
     let wanted: Vec<Option<Value>> = order.iter().map(identity).collect();
     let rank = |item: &Value| wanted.iter().position(|candidate| *candidate == identity(item));
-    let place = |item: &Value| {
-        before.iter().position(|candidate| identity(candidate) == identity(item))
-    };
+    let place =
+        |item: &Value| before.iter().position(|candidate| identity(candidate) == identity(item));
     let (mut named, others): (Vec<Value>, Vec<Value>) =
         std::mem::take(items).into_iter().partition(|item| rank(item).is_some());
     named.sort_by_key(rank);

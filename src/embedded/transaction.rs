@@ -38,12 +38,20 @@ impl<'s> Transaction<'s> {
     }
 
     /// One object as this transaction sees it.
-    pub(super) fn object(&self, definition: &Definition, key: &ObjectKey) -> Option<Arc<StoredObject>> {
+    pub(super) fn object(
+        &self,
+        definition: &Definition,
+        key: &ObjectKey,
+    ) -> Option<Arc<StoredObject>> {
         self.object_in(&definition.store, key)
     }
 
     /// The same by the name of the store.
-    pub(super) fn object_in(&self, store: &CompactString, key: &ObjectKey) -> Option<Arc<StoredObject>> {
+    pub(super) fn object_in(
+        &self,
+        store: &CompactString,
+        key: &ObjectKey,
+    ) -> Option<Arc<StoredObject>> {
         match self.overlay.get(&(store.clone(), key.clone())) {
             Some(changed) => changed.clone(),
             None => self.state.object(store, key.as_str()).cloned(),

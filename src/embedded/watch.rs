@@ -45,6 +45,8 @@ pub(super) struct Audience {
     pub(super) form: Form,
     /// Empty for all namespaces.
     pub(super) namespace: String,
+    /// Empty for all names.
+    pub(super) name: String,
     pub(super) selection: Selection,
 }
 
@@ -124,12 +126,9 @@ fn open(
         }
         WatchStart::Events(EventsAfter::Version(version)) => {
             let resource = state.resource(&audience.definition.store);
-            let floor =
-                resource.map_or(state.opened_at(), |resource| resource.history.floor());
+            let floor = resource.map_or(state.opened_at(), |resource| resource.history.floor());
             match ResourceVersion::new(floor) {
-                Some(floor) if version < floor => {
-                    Err(Status::watch_expired(version, floor).into())
-                }
+                Some(floor) if version < floor => Err(Status::watch_expired(version, floor).into()),
                 _ => Ok((Vec::new(), version.get())),
             }
         }
@@ -165,6 +164,7 @@ fn error_event(status: &Status) -> Vec<u8> {
 impl Audience {
     fn includes(&self, object: &StoredObject) -> bool {
         (self.namespace.is_empty() || object.key.namespace() == self.namespace)
+            && (self.name.is_empty() || object.key.name() == self.name)
             && selectable::matches(&self.selection, &self.definition, object)
     }
 

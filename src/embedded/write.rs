@@ -188,8 +188,9 @@ fn check_identity(target: &Target, before: &Fields, fields: &mut Fields) -> Resu
     }
     let (uid, present) = (metadata_text(fields, "uid"), metadata_text(before, "uid"));
     if !uid.is_empty() && uid != present {
-        let why =
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {present}");
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {present}"
+        );
         return Err(Refusal::conflict(definition, &target.name, &why));
     }
     Ok(())

@@ -55,10 +55,7 @@ fn obeys_replace_and_delete_of_objects_and_lists() {
     );
     let patch = json!({"spec": {"strategy": {"$patch": "replace", "type": "X"},
                                 "volumes": {"$patch": "delete"}}});
-    assert_eq!(
-        merged("Deployment", target, patch),
-        json!({"spec": {"strategy": {"type": "X"}}})
-    );
+    assert_eq!(merged("Deployment", target, patch), json!({"spec": {"strategy": {"type": "X"}}}));
 }
 
 #[test]
@@ -74,7 +71,8 @@ fn deletes_from_plain_lists_and_merges_them() {
 
 #[test]
 fn orders_items_as_told_and_keeps_foreign_ones_in_place() {
-    let target = json!({"spec": {"containers": [{"name": "server"}, {"name": "a"}, {"name": "b"}]}});
+    let target =
+        json!({"spec": {"containers": [{"name": "server"}, {"name": "a"}, {"name": "b"}]}});
     let patch = json!({"spec": {
         "$setElementOrder/containers": [{"name": "b"}, {"name": "a"}],
         "containers": [{"name": "a", "image": "x"}],
