@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::Storage,
-    embedded::{ApiServer, storage},
+    embedded::{self, ApiServer, StorageError},
     identity::credential::{BearerToken, NoRandomness},
     net::durable_file,
     upstream::{Lane, LocalApiServer, RequestBody, Upstream, UpstreamBody},
@@ -39,7 +39,7 @@ pub enum EmbeddedError {
     NoRandomness(#[from] NoRandomness),
     /// The database.
     #[error(transparent)]
-    Storage(#[from] storage::StorageError),
+    Storage(#[from] StorageError),
 }
 
 /// The store behind [`Upstream`].
@@ -54,10 +54,10 @@ const CREDENTIAL: &str = "embedded-credential";
 /// Opens the store and gives it with the token of its only user.
 pub(super) fn open(choice: &Storage) -> Result<(Upstream, Zeroizing<String>), EmbeddedError> {
     let (storage, token) = match choice {
-        Storage::InMemory => (storage::Storage::Memory, new_token()?),
+        Storage::InMemory => (embedded::Storage::Memory, new_token()?),
         Storage::Directory(path) => {
             let token = kept_token(path)?;
-            (storage::Storage::Directory(path.clone()), token)
+            (embedded::Storage::Directory(path.clone()), token)
         }
     };
     let server = ApiServer::open(&storage, token.clone())?;

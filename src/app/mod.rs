@@ -251,7 +251,11 @@ fn upstream(choice: &UpstreamChoice) -> Result<Fronted, StartError> {
         }
         UpstreamChoice::Kubeconfig(path) => ClusterAccess::from_kubeconfig(path, None)?,
         UpstreamChoice::Server { server, token_file, certificate_authority } => {
-            ClusterAccess::from_flags(&server.to_string(), token_file, certificate_authority)?
+            ClusterAccess::from_flags(
+                &server.to_string(),
+                Some(token_file),
+                Some(certificate_authority),
+            )?
         }
         UpstreamChoice::InCluster { .. } => ClusterAccess::in_cluster()?,
     };

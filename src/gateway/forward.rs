@@ -261,6 +261,12 @@ impl Body for ForwardBody {
     }
 }
 
+impl std::fmt::Debug for ForwardBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ForwardBody").finish_non_exhaustive()
+    }
+}
+
 impl Drop for ForwardBody {
     fn drop(&mut self) {
         self.end();

@@ -118,3 +118,14 @@ impl From<KubeApiserver> for Upstream {
         Self::KubeApiserver(server)
     }
 }
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Embedded(_) => f.write_str("Embedded"),
+            Self::KubeApiserver(server) => {
+                f.debug_tuple("KubeApiserver").field(&server.endpoint().label()).finish()
+            }
+        }
+    }
+}
