@@ -10,8 +10,10 @@
 
 use std::ops::Range;
 
-/// The tag byte of field 2, length-delimited: `items` in every Kubernetes list message.
-const ITEMS_TAG: u8 = 0x12;
+use super::protobuf::wire;
+
+/// The number of the field `items` in every Kubernetes list message.
+const ITEMS: u8 = 2;
 
 /// The way list items are joined in one representation family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +54,7 @@ impl ItemJoin {
                 }
             }
             Self::Protobuf => {
-                buffer.push(ITEMS_TAG);
-                append_varint(buffer, core.len());
+                wire::append_bytes_header(buffer, ITEMS, core.len());
             }
         }
         let start = buffer.len();
@@ -66,24 +67,9 @@ impl ItemJoin {
     pub const fn item_length(&self, core_length: usize) -> usize {
         match self {
             Self::Json => self.separator().len() + core_length,
-            Self::Protobuf => 1 + varint_length(core_length) + core_length,
+            Self::Protobuf => wire::bytes_field_length(core_length),
         }
     }
-}
-
-/// Appends `value` seven bits at a time, lowest first.
-fn append_varint(buffer: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        buffer.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    buffer.push(value as u8);
-}
-
-/// Bytes that [`append_varint`] writes.
-const fn varint_length(value: usize) -> usize {
-    let bits = usize::BITS - value.leading_zeros();
-    if bits == 0 { 1 } else { bits.div_ceil(7) as usize }
 }
 
 #[cfg(test)]

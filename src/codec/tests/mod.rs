@@ -1,0 +1,7 @@
+//! The codec as a whole: golden bytes (semantics §15), round trips, truncation.
+
+mod bookmarks;
+mod events;
+mod lists;
+mod samples;
+mod truncation;
