@@ -295,4 +295,4 @@ impl<'a> Scanner<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::codec::json) mod tests;
