@@ -79,7 +79,8 @@ fn bounds_depth() {
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
         let nested = |depth: usize| format!("{}0{}", open.repeat(depth), close.repeat(depth));
         assert_eq!(skip(&nested(MAX_DEPTH)), Ok(""));
-        let found = skip(&nested(MAX_DEPTH + 1));
+        let too_deep = nested(MAX_DEPTH + 1);
+        let found = skip(&too_deep);
         assert!(matches!(found, Err(DecodeError::TooDeep { limit: MAX_DEPTH, .. })), "{found:?}");
     }
     assert!(skip(&"[".repeat(1_000_000)).is_err());
