@@ -152,7 +152,8 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Drop for ClientBody<B> {
         // Reading a body that was never asked for would ask for it.
         let state = self.gate.state.load(Ordering::Acquire);
         if matches!(state, OPEN | CANCELLED)
-            && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
             runtime.spawn(read_away(body));
         }
     }

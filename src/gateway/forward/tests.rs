@@ -50,7 +50,10 @@ async fn gateway(upstream: SocketAddr, tunnels: usize) -> SocketAddr {
 }
 
 /// An upstream that tells what it read up to `until` and gives one answer.
-async fn answering(until: &'static str, answer: &'static str) -> (SocketAddr, mpsc::Receiver<String>) {
+async fn answering(
+    until: &'static str,
+    answer: &'static str,
+) -> (SocketAddr, mpsc::Receiver<String>) {
     let (tell, told) = mpsc::channel(8);
     let address = raw(move |_, mut socket| {
         let tell = tell.clone();
@@ -362,7 +365,8 @@ async fn an_upgrade_that_is_refused_is_an_ordinary_answer() {
     let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
     let (upstream, _told) = answering("\r\n\r\n", refusal).await;
     let mut client = client(upstream).await;
-    let request = "GET /exec HTTP/1.1\r\nHost: g\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let request =
+        "GET /exec HTTP/1.1\r\nHost: g\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     client.write_all(request.as_bytes()).await.unwrap();
     let answer = read_until(&mut client, "\r\n\r\nno").await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");

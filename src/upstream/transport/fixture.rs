@@ -10,7 +10,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
-    RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier, sign::CertifiedKey,
+    RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier,
+    sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{
@@ -215,8 +216,7 @@ where
 
 /// The gateway's side of a server without TLS.
 pub(crate) fn plain(address: SocketAddr) -> KubeApiserver {
-    let access =
-        ClusterAccess::from_flags(&format!("http://{address}"), None, None).unwrap();
+    let access = ClusterAccess::from_flags(&format!("http://{address}"), None, None).unwrap();
     KubeApiserver::new(access, ConnectionLimits::default()).unwrap()
 }
 

@@ -12,8 +12,8 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 use super::{
     fixture::{
-        Answer, Authority, Server, answer_heads, body_of, get, is_switched, plain, raw, read_to_end,
-        read_until, text,
+        Answer, Authority, Server, answer_heads, body_of, get, is_switched, plain, raw,
+        read_to_end, read_until, text,
     },
     *,
 };
@@ -241,6 +241,81 @@ async fn a_dropped_body_closes_the_http1_connection() {
     eventually("its place is free", || upstream.connections(Lane::Client) == 0).await;
 }
 
+/// Tells when it is dropped.
+struct Dropped(Option<tokio::sync::oneshot::Sender<()>>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.take().map(|tell| tell.send(()));
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_request_or_its_answer_resets_the_http2_stream_and_nothing_else() {
+    let authority = Authority::new();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::start(&authority, &["h2"], move |request| {
+        let (dropped, when) = tokio::sync::oneshot::channel();
+        tell.send(when).unwrap();
+        let dropped = Dropped(Some(dropped));
+        async move {
+            match request.uri().path() {
+                "/quick" => return text("ok"),
+                "/silent" => std::future::pending::<()>().await,
+                _ => {}
+            }
+            let frames = futures_util::stream::once(async move {
+                let _until_the_body_is_dropped = dropped;
+                std::future::pending::<()>().await;
+                Ok(http_body::Frame::data(Bytes::new()))
+            });
+            Response::new(BodyExt::boxed_unsync(StreamBody::new(frames)))
+        }
+    })
+    .await;
+    let access = authority.access(server.address);
+    let upstream = KubeApiserver::new(access, ConnectionLimits::default()).unwrap();
+    drop(upstream.send(Lane::Client, get("/endless")).await.unwrap());
+    let ended = timeout(Duration::from_secs(2), told.recv().await.unwrap()).await;
+    ended.expect("the answer is cancelled").unwrap();
+    let silent = timeout(Duration::from_millis(50), upstream.send(Lane::Client, get("/silent")));
+    assert!(silent.await.is_err());
+    let ended = timeout(Duration::from_secs(2), told.recv().await.unwrap()).await;
+    let _ = ended.expect("the request is cancelled");
+    assert_eq!(body_of(&upstream, Lane::Client, "/quick").await, "ok");
+    assert!(server.seen().iter().all(|seen| seen.connection == 0));
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_a_connection_share_its_failure() {
+    // Takes connections and never shakes hands.
+    let address = raw(|_, mut socket| async move {
+        read_to_end(&mut socket).await;
+    })
+    .await;
+    let authority = Authority::new();
+    let upstream =
+        KubeApiserver::new(authority.access(address), ConnectionLimits::default()).unwrap();
+    let sends: Vec<_> = (0..50)
+        .map(|_| {
+            let upstream = upstream.clone();
+            tokio::spawn(async move { upstream.send(Lane::Client, get("/")).await.map(drop) })
+        })
+        .collect();
+    eventually("one connects", || upstream.connections(Lane::Client) == 1).await;
+    // The one that opens leaves; another takes over.
+    sends[0].abort();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(upstream.connections(Lane::Client), 1);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    for send in sends.into_iter().skip(1) {
+        let error = timeout(Duration::from_secs(2), send).await.unwrap().unwrap().unwrap_err();
+        assert!(matches!(error, UpstreamError::Timeout { .. }), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_head_of_1_mib_passes_over_both_protocols() {
     let authority = Authority::new();
@@ -270,10 +345,10 @@ async fn targets_and_hosts_arrive_as_sent() {
     }
     let seen = server.seen();
     assert_eq!(seen[0].target, format!("https://gate.example:8443{target}"));
-    assert_eq!((&*seen[1].target, &seen[1].headers[HOST]), (
-        target,
-        &HeaderValue::from_static("gate.example:8443")
-    ));
+    assert_eq!(
+        (&*seen[1].target, &seen[1].headers[HOST]),
+        (target, &HeaderValue::from_static("gate.example:8443"))
+    );
 }
 
 #[tokio::test]
