@@ -240,6 +240,20 @@ async fn an_early_413_reaches_a_client_that_is_still_sending() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_complete_ends_the_upload_upstream() {
+    let refusal = "HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 3\r\n\r\nbig";
+    let (upstream, mut told) = answering("hel", refusal).await;
+    let mut client = client(upstream).await;
+    let head = "POST / HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    next(&mut told).await;
+    read_until(&mut client, "\r\n\r\nbig").await;
+    // The client neither sends more nor leaves.
+    let rest = next(&mut told).await;
+    assert!(!rest.contains("0\r\n\r\n"), "cut off, not ended: {rest:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_in_a_watch_cancels_it_upstream() {
     let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n";
     let (upstream, mut told) = answering("\r\n\r\n", answer).await;
