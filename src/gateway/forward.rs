@@ -22,6 +22,8 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 
 #[cfg(test)]
+mod http2_tests;
+#[cfg(test)]
 mod tests;
 
 use super::{
