@@ -21,6 +21,8 @@ use rustls::sign::CertifiedKey;
 pub mod body;
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;
 
 use self::body::{BodySlot, RequestBody, SentBody, UpstreamBody};
