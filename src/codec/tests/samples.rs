@@ -45,7 +45,7 @@ fn resource(
         list_kind: format!("{kind}List").into(),
         scope: Scope::Namespaced,
         origin,
-        fields: FieldSchema { fields, accepts_namespace: true },
+        fields: FieldSchema { fields, accepts_namespace: true, aliases: Vec::new() },
     }
 }
 

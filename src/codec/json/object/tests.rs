@@ -26,7 +26,7 @@ fn shape() -> ObjectShape {
             default: "none".into(),
         },
     ];
-    let schema = FieldSchema { fields, accepts_namespace: true };
+    let schema = FieldSchema { fields, accepts_namespace: true, aliases: Vec::new() };
     let (kind, api_version) = ("K".into(), "g/v".into());
     ObjectShape {
         plan: FieldPlan::new(&schema, |source| &source.json),
