@@ -15,6 +15,10 @@ use super::{
 };
 use crate::api::{object_key::ObjectKey, resource::Scope, version::ResourceVersion};
 
+/// The largest core taken, in bytes: spans are 32 bits, and stay so when a longer resource version
+/// is written into the core.
+const MAX_CORE: usize = u32::MAX as usize - 64;
+
 /// What has been found so far; positions are offsets into the frame or body.
 #[derive(Debug, Default)]
 pub(super) struct FoundMetadata {
@@ -37,6 +41,9 @@ impl FoundMetadata {
         fields: FieldValues,
         scope: Scope,
     ) -> Result<ObjectAttributes, DecodeError> {
+        if core.len() > MAX_CORE {
+            return Err(DecodeError::TooLarge { length: core.len(), limit: MAX_CORE });
+        }
         let end = self.span.end;
         let missing = |field| DecodeError::Missing { field, at: end };
         let name =
@@ -59,8 +66,8 @@ impl FoundMetadata {
             resource_version,
             labels: sorted(self.labels, end)?,
             fields: fields.finish(),
-            metadata: relative(&self.span, core)?,
-            resource_version_span: relative(&version_span, core)?,
+            metadata: relative(&self.span, core),
+            resource_version_span: relative(&version_span, core),
         })
     }
 }
@@ -78,11 +85,8 @@ fn sorted(
     Ok(labels.into_boxed_slice())
 }
 
-/// A span of the frame as a span of the core.
-fn relative(span: &Range<usize>, core: &Range<usize>) -> Result<Range<u32>, DecodeError> {
-    let offset = |position: usize| {
-        u32::try_from(position - core.start)
-            .map_err(|_| DecodeError::TooLarge { length: core.len(), limit: u32::MAX as usize })
-    };
-    Ok(offset(span.start)?..offset(span.end)?)
+/// A span of the frame as a span of the core, which is at most [`MAX_CORE`] long.
+fn relative(span: &Range<usize>, core: &Range<usize>) -> Range<u32> {
+    let offset = |position: usize| (position - core.start) as u32;
+    offset(span.start)..offset(span.end)
 }

@@ -137,11 +137,10 @@ impl ResourceCodec {
     /// The body of a GET response.
     pub fn single(&self, object: &Object, form: Form) -> Bytes {
         let single = self.single_object(object, form);
-        let mut body = Vec::with_capacity(single.length() + 1);
+        let ending: &[u8] = if matches!(self.format, Format::Json(_)) { b"\n" } else { b"" };
+        let mut body = Vec::with_capacity(single.length() + ending.len());
         single.append(&mut body);
-        if matches!(self.format, Format::Json(_)) {
-            body.push(b'\n');
-        }
+        body.extend_from_slice(ending);
         exact(body)
     }
 

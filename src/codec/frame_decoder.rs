@@ -4,10 +4,10 @@
 //! (semantics §5.6). A frame larger than the given bound is an error, after which the decoder
 //! gives nothing more.
 //!
-//! A frame that lies in one chunk is a slice of it only if it is at least [`SHARED_FRAME`] bytes
-//! and at least half of the chunk; any other gets an allocation of exactly its size. Objects live
-//! long, and a slice keeps the whole network buffer behind the chunk alive; copying a few KiB
-//! costs less than a tenth of scanning them.
+//! A frame that lies in one chunk is a slice of it only if it is at least 16 KiB large and at least
+//! half of the chunk; any other gets an allocation of exactly its size. Objects live long, and a
+//! slice keeps the whole network buffer behind the chunk alive; copying a few KiB costs less than a
+//! tenth of scanning them.
 
 use std::collections::VecDeque;
 

@@ -28,9 +28,9 @@ use super::{
 use crate::api::resource::{Origin, ResourceType};
 
 /// Kinds whose annotations differ between the stored object and the served version: the API server
-/// takes `PartialObjectMetadata` from the former, so it cannot be cut out of the latter (found in
-/// kube-apiserver 1.36: `endpoints/handlers/response.go` transforms before it converts; the kinds
-/// are those whose conversion to the served version writes annotations).
+/// takes `PartialObjectMetadata` from the former, so it cannot be cut out of the latter (seen on
+/// kube-apiserver 1.36.3, whose `endpoints/handlers/response.go` transforms before it converts; the
+/// kinds are those whose conversion to a served version writes annotations).
 const ANNOTATED_BY_CONVERSION: [(&str, &str); 3] =
     [("apps", "daemonsets"), ("apps", "deployments"), ("autoscaling", "horizontalpodautoscalers")];
 
@@ -122,6 +122,12 @@ impl ResourceCodec {
             Form::Full => self.representation != Representation::ProtobufMetadata,
             Form::Metadata => self.offers_metadata,
         }
+    }
+
+    /// Whether objects carry the values of their selectable fields. In a metadata shard they do
+    /// not (every value is its default), so only labels, names and namespaces select there.
+    pub fn reads_fields(&self) -> bool {
+        self.representation != Representation::ProtobufMetadata
     }
 
     /// How list items are joined.

@@ -68,8 +68,7 @@ pub(super) fn scan_core(
     }
     let core = start..scanner.position();
     types.finish(&shape.type_member, core.end)?;
-    let metadata =
-        metadata.ok_or(DecodeError::Missing { field: "metadata", at: scanner.position() })?;
+    let metadata = metadata.ok_or(DecodeError::Missing { field: "metadata", at: core.end })?;
     Ok((metadata.finish(&core, values, shape.scope)?, core))
 }
 
@@ -157,8 +156,8 @@ pub(super) fn scan_resource_version(
 ) -> Result<(ResourceVersion, Range<usize>), DecodeError> {
     let text = scanner.string()?;
     let version = text.plain().and_then(|digits| digits.parse().ok());
-    let version =
-        version.ok_or(DecodeError::Expected { expected: "a resourceVersion", at: text.at() })?;
+    let at = text.at();
+    let version = version.ok_or(DecodeError::Expected { expected: "a resourceVersion", at })?;
     Ok((version, text.inner_span()))
 }
 

@@ -22,14 +22,15 @@ pub(in crate::codec) fn scan_list(
     shape: &MessageShape,
 ) -> Result<ScannedList, DecodeError> {
     let list = envelope.open(body, 0..body.len())?;
-    let (mut resource_version, mut continue_token) = (None, None);
+    let mut metadata = None;
     let mut objects = Vec::new();
     let mut fields = MessageReader::new(body, list);
     while let Some(field) = fields.next()? {
         match field.number {
-            METADATA => {
-                (resource_version, continue_token) = scan_list_metadata(body, field.bytes()?)?;
+            METADATA if metadata.is_some() => {
+                return Err(DecodeError::Repeated { field: "metadata", at: field.at });
             }
+            METADATA => metadata = Some(scan_list_metadata(body, field.bytes()?)?),
             ITEMS => {
                 let core = field.bytes()?;
                 objects.push((scan_core(body, &core, shape)?, core));
@@ -37,6 +38,7 @@ pub(in crate::codec) fn scan_list(
             _ => {}
         }
     }
+    let (resource_version, continue_token) = metadata.unwrap_or_default();
     let missing = DecodeError::Missing { field: "metadata.resourceVersion", at: body.len() };
     Ok(ScannedList { resource_version: resource_version.ok_or(missing)?, continue_token, objects })
 }

@@ -64,17 +64,12 @@ fn scan_metadata(frame: &[u8], span: Range<usize>) -> Result<FoundMetadata, Deco
     while let Some(field) = fields.next()? {
         let repeated = |name| DecodeError::Repeated { field: name, at: field.at };
         match field.number {
-            NAME => {
-                if found.name.replace(CompactString::new(field.text(frame)?)).is_some() {
-                    return Err(repeated("metadata.name"));
-                }
+            NAME if found.name.is_some() => return Err(repeated("metadata.name")),
+            NAME => found.name = Some(CompactString::new(field.text(frame)?)),
+            NAMESPACE if !found.namespace.is_empty() => {
+                return Err(repeated("metadata.namespace"));
             }
-            NAMESPACE => {
-                if !found.namespace.is_empty() {
-                    return Err(repeated("metadata.namespace"));
-                }
-                found.namespace = CompactString::new(field.text(frame)?);
-            }
+            NAMESPACE => found.namespace = CompactString::new(field.text(frame)?),
             RESOURCE_VERSION => {
                 let version = (read_resource_version(frame, &field)?, field.bytes()?);
                 if found.resource_version.replace(version).is_some() {

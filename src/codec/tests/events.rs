@@ -222,3 +222,37 @@ fn daemon_set_metadata_is_not_cut_out() {
     let codec = ResourceCodec::new(&daemon_sets(), Representation::Json);
     assert!(codec.offers(Form::Full) && !codec.offers(Form::Metadata));
 }
+
+#[test]
+fn rejects_control_bytes_and_broken_text_in_json() {
+    let codec = ResourceCodec::new(&pods(), Representation::Json);
+    let event = json_event("ADDED", POD);
+    let place = event.find("Running").unwrap();
+    let read = |byte: u8| {
+        let mut changed = event.clone().into_bytes();
+        changed[place] = byte;
+        codec.decode_watch_event(changed.into())
+    };
+    assert!(read(b'r').is_ok());
+    assert_eq!(read(b'\n'), Err(DecodeError::ControlByte { at: place }));
+    assert_eq!(read(0), Err(DecodeError::ControlByte { at: place }));
+    assert_eq!(read(0xff), Err(DecodeError::NotUtf8 { at: place }));
+}
+
+#[test]
+fn the_core_shares_the_frame() {
+    let (codec, _) = json_pod();
+    let frame = Bytes::from(json_event("ADDED", POD));
+    let pod = object_of(&codec, frame.clone());
+    assert!(frame.as_ptr_range().contains(&pod.core.as_ptr()));
+}
+
+#[test]
+fn a_metadata_shard_reads_no_fields() {
+    let codec = ResourceCodec::new(&pods(), Representation::ProtobufMetadata);
+    assert!(!codec.reads_fields());
+    let raw = message(1, &protobuf_metadata("99"));
+    let single = envelope("meta.k8s.io/v1", "PartialObjectMetadata", &raw);
+    let partial = object_of(&codec, protobuf_event("ADDED", &single));
+    assert_eq!(partial.attributes.fields[..], ["", "false", "", "", ""]);
+}

@@ -163,6 +163,7 @@ fn rejects_lists_of_something_else() {
         r#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[]}"#,
         r#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"}}"#,
         r#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[1]}"#,
+        r#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"b","resourceVersion":"1"}}]}"#,
         r#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]} []"#,
     ] {
         assert!(codec.decode_list_page(body.into()).is_err(), "{body}");

@@ -3,5 +3,6 @@
 mod bookmarks;
 mod events;
 mod lists;
+mod real_bytes;
 mod samples;
 mod truncation;

@@ -1,6 +1,7 @@
 //! Damaged input: every prefix of what is valid is an error, and no change panics.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use super::samples::*;
 use crate::codec::{
@@ -71,6 +72,28 @@ fn no_changed_byte_makes_it_panic() {
                 is_read(&codec, changed.into(), is_list);
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        for (codec, _, is_list) in valid() {
+            is_read(&codec, bytes.clone().into(), is_list);
+        }
+    }
+
+    /// As above, past the envelope.
+    #[test]
+    fn no_protobuf_object_makes_it_panic(
+        metadata in prop::collection::vec(any::<u8>(), 0..60),
+        rest in prop::collection::vec(any::<u8>(), 0..60),
+        kind in prop::sample::select(vec!["ADDED", "BOOKMARK", "ERROR"]),
+    ) {
+        let core = [message(1, &metadata), rest].concat();
+        let of = if kind == "ERROR" { "Status" } else { "Pod" };
+        let frame = protobuf_event(kind, &envelope("v1", of, &core));
+        is_read(&ResourceCodec::new(&pods(), Representation::Protobuf), frame.into(), false);
     }
 }
 
