@@ -176,7 +176,7 @@ fn lists(criterion: &mut Criterion) {
         for object in changes(&mut random, count, length, 30_000) {
             scattered.insert(object);
         }
-        let changed = || {
+        let mut changed = || {
             let mut map = map.clone();
             for object in changes(&mut random, count, length, CHANGES) {
                 map.insert(object);
@@ -192,7 +192,7 @@ fn lists(criterion: &mut Criterion) {
         send(gzip(&map));
         group.bench_function("gzip, 0 changed", |bencher| bencher.iter(|| send(gzip(&map))));
         group.bench_function("gzip, 50 changed", |bencher| {
-            bencher.iter_batched(changed, |map| send(gzip(&map)), BatchSize::LargeInput);
+            bencher.iter_batched_ref(&mut changed, |map| send(gzip(map)), BatchSize::LargeInput);
         });
     }
 }
