@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::{OrderedMap, page::Page, totals::Totals};
 use crate::codec::{
-    gzip::{DeflatedBlock, deflate_block},
+    gzip::{BlockDeflater, DeflatedBlock},
     item_join::ItemJoin,
 };
 
@@ -111,8 +111,8 @@ impl PageRun {
 
     /// The items as a block: the ready one, or one that is made now and, if the range covers the
     /// page, kept for the next reader until the page is changed.
-    pub fn compress(&self) -> DeflatedBlock {
-        let make = || deflate_block(self.segments().iter().map(|segment| &segment[..]));
+    pub fn compress(&self, deflater: &mut BlockDeflater) -> DeflatedBlock {
+        let mut make = || deflater.block(self.segments().iter().map(|segment| &segment[..]));
         if self.is_whole() { self.page.deflated().get_or_make(make) } else { make() }
     }
 
