@@ -3,6 +3,7 @@
 //! The block belongs to the newest version. A writer that replaces the page while older versions
 //! keep it releases the block: kept for every old version of a busy resource, blocks would take
 //! more memory than the objects (`docs/decisions/0001`). A reader of an old version makes it again.
+//! (If two clones of a map are both changed, they release each other's blocks: correct, but slower.)
 //!
 //! Readers that ask at the same time share the work: the first one compresses, the others wait for
 //! it (0.1–0.2 ms for a full page). Nothing here makes a writer wait.

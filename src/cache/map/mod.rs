@@ -42,7 +42,8 @@ pub use self::{
 };
 use crate::codec::{item_join::ItemJoin, object::Object};
 
-/// A persistent ordered map of objects (see the module). `Clone` is O(1).
+/// A persistent ordered map of objects (see the module). `Clone` is O(1). It is meant to have one
+/// writer, whose clones are read.
 #[derive(Clone, Debug)]
 pub struct OrderedMap {
     join: ItemJoin,
