@@ -193,6 +193,12 @@ mod tests {
     }
 
     #[test]
+    fn a_deflater_can_be_kept_by_a_worker() {
+        const fn may_move_to_a_thread<T: Send + 'static>() {}
+        may_move_to_a_thread::<BlockDeflater>();
+    }
+
+    #[test]
     fn an_empty_body_is_valid() {
         let join = GzipJoin::new();
         let length = join.finished_length();
