@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::{OrderedMap, page::Page, totals::Totals};
 use crate::codec::{
-    gzip::{DeflatedBlock, deflate_block},
+    gzip::{BlockDeflater, DeflatedBlock},
     item_join::ItemJoin,
 };
 
@@ -105,15 +105,15 @@ impl PageRun {
 
     /// The items as a ready block; `None` if they were not compressed yet, or never are because
     /// the range covers the page in part.
-    pub fn deflated(&self) -> Option<&DeflatedBlock> {
-        self.page.deflated().get().filter(|_| self.is_whole())
+    pub fn deflated(&self) -> Option<DeflatedBlock> {
+        self.is_whole().then(|| self.page.deflated().get()).flatten()
     }
 
     /// The items as a block: the ready one, or one that is made now and, if the range covers the
-    /// page, kept for the next reader.
-    pub fn compress(&self) -> DeflatedBlock {
-        let make = || deflate_block(self.segments().iter().map(|segment| &segment[..]));
-        if self.is_whole() { self.page.deflated().get_or_init(make).clone() } else { make() }
+    /// page, kept for the next reader until the page is changed.
+    pub fn compress(&self, deflater: &mut BlockDeflater) -> DeflatedBlock {
+        let mut make = || deflater.block(self.segments().iter().map(|segment| &segment[..]));
+        if self.is_whole() { self.page.deflated().get_or_make(make) } else { make() }
     }
 
     /// Whether the range covers the page.
