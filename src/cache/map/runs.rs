@@ -95,7 +95,7 @@ impl PageRun {
             } else {
                 self.close(stretch.take(), &mut segments);
                 push(&mut segments, (index > 0).then_some(&separator));
-                push(&mut segments, item_header(self.join, length).as_ref());
+                push(&mut segments, Some(&self.join.header(length)));
                 push(&mut segments, Some(&object.core));
             }
         }
@@ -140,22 +140,4 @@ impl PageRun {
 /// Appends what is there and not empty.
 fn push(segments: &mut RunSegments, segment: Option<&Bytes>) {
     segments.extend(segment.filter(|segment| !segment.is_empty()).cloned());
-}
-
-/// What stands before a core that is not part of a page's buffer.
-fn item_header(join: ItemJoin, core_length: usize) -> Option<Bytes> {
-    match join {
-        ItemJoin::Json => None,
-        ItemJoin::Protobuf => {
-            let mut header = [0x12; 11];
-            let (mut rest, mut length) = (core_length, 1);
-            while rest >= 0x80 {
-                header[length] = (rest & 0x7f) as u8 | 0x80;
-                rest >>= 7;
-                length += 1;
-            }
-            header[length] = rest as u8;
-            Some(Bytes::copy_from_slice(&header[..=length]))
-        }
-    }
 }
