@@ -27,6 +27,8 @@ mod names;
 mod non_resource;
 mod openapi;
 mod patch;
+mod protobuf_body;
+mod protobuf_fields;
 mod read;
 mod refusal;
 mod registry;

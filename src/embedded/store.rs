@@ -153,7 +153,7 @@ impl Store {
         let disk = self.writer.lock();
         let (answer, changes) = {
             let state = self.state.read();
-            let mut transaction = Transaction::new(&state);
+            let mut transaction = Transaction::new(&state, commit);
             let answer = work(&mut transaction)?;
             (answer, transaction.into_changes())
         };

@@ -30,14 +30,17 @@ pub(super) struct StoredObject {
 // === impl StoredObject ===
 
 impl StoredObject {
-    /// Renders `fields`, whose kind, apiVersion and resource version are those given.
+    /// Renders `fields` with the kind and apiVersion of `definition` and the resource version
+    /// `revision`; 0 leaves it out.
     pub(super) fn new(definition: &Definition, revision: u64, mut fields: Fields) -> Self {
         fields.insert("kind".into(), definition.resource.kind.as_str().into());
         fields.insert("apiVersion".into(), definition.api_version().as_str().into());
         if let Value::Object(metadata) =
             fields.entry("metadata").or_insert_with(|| Value::Object(Fields::new()))
         {
-            metadata.insert("resourceVersion".into(), revision.to_string().into());
+            if revision > 0 {
+                metadata.insert("resourceVersion".into(), revision.to_string().into());
+            }
         }
         let (body, core) = render(definition, &fields);
         let key =
@@ -69,6 +72,11 @@ impl StoredObject {
     /// The same object under a later revision, as DELETED events carry it.
     pub(super) fn at_revision(&self, definition: &Definition, revision: u64) -> Self {
         Self::new(definition, revision, self.fields.clone())
+    }
+
+    /// The fields alone.
+    pub(super) fn into_fields(self) -> Fields {
+        self.fields
     }
 
     /// Its metadata; every stored object has it.

@@ -126,7 +126,8 @@ fn open(
         }
         WatchStart::Events(EventsAfter::Version(version)) => {
             let resource = state.resource(&audience.definition.store);
-            let floor = resource.map_or(state.opened_at(), |resource| resource.history.floor());
+            let floor =
+                resource.map_or_else(|| state.opened_at(), |resource| resource.history.floor());
             match ResourceVersion::new(floor) {
                 Some(floor) if version < floor => Err(Status::watch_expired(version, floor).into()),
                 _ => Ok((Vec::new(), version.get())),

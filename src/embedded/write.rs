@@ -172,7 +172,7 @@ pub(super) fn served_fields(definition: &Definition, stored: &StoredObject) -> F
     if stored.fields.get("apiVersion").and_then(Value::as_str) == Some(&definition.api_version()) {
         return stored.fields.clone();
     }
-    stored.as_version(definition).fields.clone()
+    stored.as_version(definition).into_fields()
 }
 
 fn check_identity(target: &Target, before: &Fields, fields: &mut Fields) -> Result<(), Refusal> {

@@ -154,8 +154,10 @@ async fn keeps_status_and_desired_state_apart() {
 async fn honours_dry_run_and_preconditions() {
     let server = server();
     let before = server.current_revision();
-    let (code, _) = post(&server, &format!("{CONFIG_MAPS}?dryRun=All"), config_map("a", "1")).await;
+    let (code, dry) =
+        post(&server, &format!("{CONFIG_MAPS}?dryRun=All"), config_map("a", "1")).await;
     assert_eq!((code, server.current_revision()), (StatusCode::CREATED, before));
+    assert_eq!(dry["metadata"].get("resourceVersion"), None);
     let (code, _) = post(&server, &format!("{CONFIG_MAPS}?dryRun=x"), config_map("a", "1")).await;
     assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY);
     post(&server, CONFIG_MAPS, config_map("a", "1")).await;
