@@ -13,6 +13,7 @@ use super::{
     definition::{Definition, Fields, NameRule, group_resource},
     refusal::Cause,
     registry::Registry,
+    scale::ScalePaths,
     schema::Schema,
     selectable,
     stored::metadata_text,
@@ -57,6 +58,7 @@ fn definition(crd: &Fields, version: &Value) -> Definition {
             in_all: false,
         },
         store: group_resource(&gvr.resource, &gvr.group),
+        scale: ScalePaths::custom(version),
         schema: version
             .pointer("/schema/openAPIV3Schema")
             .map(|schema| Arc::new(Schema::new(schema.clone()))),
@@ -138,9 +140,23 @@ pub(super) fn validate(crd: &Fields) -> Vec<Cause> {
     causes
 }
 
+/// What an update of a definition may not do: its objects are stored by their scope.
+pub(super) fn validate_update(before: &Fields, after: &Fields) -> Vec<Cause> {
+    let scope = |crd: &Fields| crd.get("spec").map(|spec| spec["scope"].clone());
+    if scope(before) == scope(after) {
+        return Vec::new();
+    }
+    let found = scope(after).unwrap_or_default().to_string();
+    vec![Cause::invalid("spec.scope", &found, "field is immutable")]
+}
+
 fn validate_versions(crd: &Fields, causes: &mut Vec<Cause>) {
     if versions(crd).filter(|version| version["storage"] == true).count() != 1 {
         let why = "must have exactly one version marked as storage version";
+        causes.push(Cause::invalid("spec.versions", "[]", why));
+    }
+    if !versions(crd).any(|version| version["served"] == true) {
+        let why = "the embedded store needs at least one served version";
         causes.push(Cause::invalid("spec.versions", "[]", why));
     }
     for (index, version) in versions(crd).enumerate() {

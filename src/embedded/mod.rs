@@ -34,6 +34,7 @@ mod refusal;
 mod registry;
 mod resource;
 mod review;
+mod scale;
 mod schema;
 mod schema_validation;
 mod selectable;

@@ -127,8 +127,12 @@ const ACCESS: &[Field] = &[
 ];
 /// The status of a Namespace being created.
 const NAMESPACE_STATUS: &[Field] = &[field(1, "phase", Text)];
-const ACCESS_STATUS: &[Field] =
-    &[field(1, "allowed", Bool), field(2, "reason", Text), field(3, "evaluationError", Text)];
+const ACCESS_STATUS: &[Field] = &[
+    field(1, "allowed", Bool),
+    field(2, "reason", Text),
+    field(3, "evaluationError", Text),
+    field(4, "denied", Bool),
+];
 const RULES_STATUS: &[Field] = &[field(3, "incomplete", Bool), field(4, "evaluationError", Text)];
 const USER: &[Field] = &[field(1, "username", Text), field(2, "uid", Text)];
 const SELF_STATUS: &[Field] = &[field(1, "userInfo", Message(USER))];

@@ -37,10 +37,9 @@ impl StoredObject {
         fields.insert("apiVersion".into(), definition.api_version().as_str().into());
         if let Value::Object(metadata) =
             fields.entry("metadata").or_insert_with(|| Value::Object(Fields::new()))
+            && revision > 0
         {
-            if revision > 0 {
-                metadata.insert("resourceVersion".into(), revision.to_string().into());
-            }
+            metadata.insert("resourceVersion".into(), revision.to_string().into());
         }
         let (body, core) = render(definition, &fields);
         let key =
@@ -98,8 +97,14 @@ fn render(definition: &Definition, fields: &Fields) -> (Vec<u8>, usize) {
     if definition.custom() {
         return (go_json(fields), 1);
     }
-    let mut out = typed_prefix(&definition.resource.kind, &definition.api_version());
-    let core = out.len();
+    let prefix = typed_prefix(&definition.resource.kind, &definition.api_version());
+    (typed_json(fields), prefix.len())
+}
+
+/// An object in the order of typed ones: kind, apiVersion, metadata, spec, status, the others.
+pub(super) fn typed_json(fields: &Fields) -> Vec<u8> {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let mut out = typed_prefix(text("kind"), text("apiVersion"));
     let first = ["metadata", "spec", "status"];
     let leading = first.iter().filter_map(|name| fields.get(*name).map(|value| (*name, value)));
     let others = fields
@@ -115,7 +120,7 @@ fn render(definition: &Definition, fields: &Fields) -> (Vec<u8>, usize) {
         out.extend_from_slice(&go_json(value));
     }
     out.push(b'}');
-    (out, core)
+    out
 }
 
 /// `{"kind":"K","apiVersion":"V",`, with which typed JSON begins.

@@ -38,6 +38,8 @@ pub(super) enum Part {
     Main,
     /// `status` alone.
     Status,
+    /// The number of replicas alone, shown as a Scale.
+    Scale,
 }
 
 /// How fields that a schema does not know are met (`fieldValidation`).
@@ -116,6 +118,12 @@ pub(super) fn update(
     check_identity(target, &before, &mut fields)?;
     metadata::carry_over(&mut fields, &before)?;
     keep_other_part(target, &before, &mut fields);
+    if definition.store == DEFINITIONS {
+        let causes = custom_resource::validate_update(&before, &fields);
+        if !causes.is_empty() {
+            return Err(Refusal::invalid(definition, &target.name, causes));
+        }
+    }
     let warnings = settle(transaction, definition, validation, &mut fields)?;
     if definition.rules.generation && desired_state_differs(definition, &before, &fields) {
         let generation = stored.metadata().and_then(|metadata| metadata.get("generation"));
@@ -205,13 +213,13 @@ fn name_mismatch(given: &str, expected: &str) -> Refusal {
 /// A write of the object leaves its status alone, a write of its status leaves all else alone.
 fn keep_other_part(target: &Target, before: &Fields, fields: &mut Fields) {
     match target.part {
-        Part::Main if target.definition.rules.status => {
+        Part::Main | Part::Scale if target.definition.rules.status => {
             match before.get("status") {
                 Some(status) => fields.insert("status".into(), status.clone()),
                 None => fields.remove("status"),
             };
         }
-        Part::Main => {}
+        Part::Main | Part::Scale => {}
         Part::Status => {
             let status = fields.remove("status");
             fields.clone_from(before);

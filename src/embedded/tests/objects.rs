@@ -133,6 +133,15 @@ async fn keeps_status_and_desired_state_apart() {
         (&after["spec"]["replicas"], &after["metadata"]["generation"]),
         (&json!(7), &json!(2))
     );
+    let (code, scale) =
+        patch(&server, &format!("{item}/scale"), "merge", json!({"spec": {"replicas": 6}})).await;
+    assert_eq!((code, &scale["kind"]), (StatusCode::OK, &json!("Scale")));
+    assert_eq!(scale["spec"]["replicas"], 6);
+    let (_, scaled) = get(&server, &item).await;
+    assert_eq!(
+        (&scaled["spec"]["replicas"], &scaled["status"]["replicas"]),
+        (&json!(6), &json!(1))
+    );
     let operations = json!([{"op": "replace", "path": "/spec/replicas", "value": 8}]);
     let (_, after) = patch(&server, &item, "json", operations).await;
     assert_eq!(after["spec"]["replicas"], 8);
