@@ -223,7 +223,11 @@ impl Watch {
                 return Pulled::Ended;
             };
             for change in changes {
+                let before = frames.len();
                 self.audience.append(change, &mut frames);
+                if frames.len() > before {
+                    self.told = change.revision;
+                }
             }
         }
         self.position = self.position.max(state.revision);
@@ -233,10 +237,7 @@ impl Watch {
         match (frames.is_empty(), served) {
             (true, true) => Pulled::Quiet,
             (true, false) => Pulled::Ended,
-            (false, _) => {
-                // The last event may be older than the position: a bookmark is still to tell.
-                Pulled::Frames(frames)
-            }
+            (false, _) => Pulled::Frames(frames),
         }
     }
 

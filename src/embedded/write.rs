@@ -12,6 +12,7 @@ use super::{
     custom_resource::{self, DEFINITIONS},
     definition::{Definition, Fields},
     delete, initial_state, metadata,
+    nesting::{MAX_DEPTH, is_deeper},
     refusal::Refusal,
     schema_validation,
     stored::{StoredObject, metadata_text},
@@ -238,6 +239,10 @@ fn settle(
     validation: FieldValidation,
     fields: &mut Fields,
 ) -> Result<Vec<String>, Refusal> {
+    // One level less than allowed: the object itself is one.
+    if fields.values().any(|field| is_deeper(field, MAX_DEPTH - 1)) {
+        return Err(Refusal::bad_request("the object is nested too deeply"));
+    }
     initial_state::normalize(definition, fields)?;
     let name = metadata_text(fields, "name").to_owned();
     let mut causes = metadata::validate(definition, fields);

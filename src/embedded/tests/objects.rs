@@ -257,3 +257,38 @@ async fn remembers_objects_and_revision_but_not_events() {
     let events = get_text(&server, &format!("{CONFIG_MAPS}?watch=1&resourceVersion={old}")).await;
     assert!(events.contains("too old resource version") && events.contains(r#""code":410"#));
 }
+
+#[tokio::test]
+async fn reads_yaml_and_escaped_paths_and_no_other_formats() {
+    let server = server();
+    let yaml = "kind: ClusterRole\napiVersion: rbac.authorization.k8s.io/v1\n\
+                metadata:\n  name: system:x\nrules:\n- verbs: [get]\n  resources: [\"on\"]\n";
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let create =
+        |media_type: &str| server.call(request(Method::POST, path, media_type, yaml.to_owned()));
+    assert_eq!(create("application/yaml; charset=utf-8").await.status(), StatusCode::CREATED);
+    let deep = format!("{yaml}x: {}1{}", "[".repeat(130), "]".repeat(130));
+    let deep = server.call(request(Method::POST, path, "application/yaml", deep)).await;
+    assert_eq!(deep.status(), StatusCode::BAD_REQUEST);
+    let unknown = create("application/cbor").await;
+    assert_eq!(unknown.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let (code, role) = get(&server, &format!("{path}/system%3Ax/")).await;
+    assert_eq!((code, &role["rules"][0]["resources"][0]), (StatusCode::OK, &json!("on")));
+    assert_eq!(get(&server, &format!("{path}/a%2Fb")).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn words_invalid_options_as_kube_apiserver_does() {
+    let server = server();
+    let (code, body) = get(&server, &format!("{CONFIG_MAPS}?resourceVersionMatch=Exact")).await;
+    assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        body["message"],
+        "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
+         resourceVersionMatch is forbidden unless resourceVersion is provided"
+    );
+    let (code, _) = get(&server, &format!("{CONFIG_MAPS}?limit=x")).await;
+    assert_eq!(code, StatusCode::BAD_REQUEST);
+    let (code, body) = get(&server, &format!("{CONFIG_MAPS}/a?resourceVersion=x")).await;
+    assert_eq!((code.as_u16(), body.get("reason")), (500, None));
+}

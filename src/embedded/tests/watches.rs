@@ -132,3 +132,16 @@ async fn answers_metadata_alone_where_asked() {
     let answer = server.call(accept("Table", CONFIG_MAPS)).await;
     assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
 }
+
+#[tokio::test]
+async fn an_event_needs_no_bookmark_of_its_own() {
+    let server = server();
+    let revision = server.current_revision();
+    let path = format!(
+        "{CONFIG_MAPS}?watch=1&resourceVersion={revision}&allowWatchBookmarks=true&timeoutSeconds=1"
+    );
+    let mut events = Events::open(&server, &path).await;
+    post(&server, CONFIG_MAPS, config_map("a", &json!({}))).await;
+    events.expect("ADDED").await;
+    assert_eq!(events.next().await, None, "nothing until the end");
+}
