@@ -114,6 +114,8 @@ fn is_clean(relative: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn version(number: u64) -> ResourceVersion {
@@ -181,6 +183,26 @@ mod tests {
             (r#"{"v":"meta.k8s.io/v1","rv":7,"start":"/a/./b"}"#, Start),
         ] {
             assert_eq!(ContinueToken::decode(&encoded(json)), Err(expected), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_it_writes(
+            number in 1..=i64::MAX.unsigned_abs(),
+            namespace in "([a-z]{1,3})?",
+            name in "[a-z<é]{1,5}",
+            any in ".*",
+        ) {
+            let key = ObjectKey::new(&namespace, &name);
+            for namespaced in [false, true] {
+                let token = ContinueToken::after(version(number), &key, namespaced);
+                prop_assert_eq!(&ContinueToken::decode(&token.encode()), &Ok(token.clone()));
+                let scope = if namespaced { namespace.as_str() } else { "" };
+                prop_assert_eq!(token.start_key(scope), format!("{key}\0"));
+            }
+            let _ = ContinueToken::decode(&any);
+            let _ = ContinueToken::decode(&encoded(&any));
         }
     }
 }

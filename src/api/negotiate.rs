@@ -4,7 +4,8 @@
 //! types, an inconsistent order of clauses, clauses with a transform skipped where they do not apply.
 //! Served are JSON and protobuf, plain or as `PartialObjectMetadata`; a request for anything else
 //! (YAML, Table, pretty-printing, `v1beta1` metadata, what upstream would refuse) is a
-//! [`ForwardReason`]. Headers are the first line of their name, as there.
+//! [`ForwardReason`]. Headers are the first line of their name, as there; one
+//! that is no text is for the caller to forward.
 
 mod accept;
 

@@ -1,6 +1,6 @@
 //! `metav1.Status`: the one way in which a request fails, in Kubernetes' words.
 //!
-//! A value that can be built (`Status::not_found(..)` and the like, in [`constructors`]), read from
+//! A value that can be built (`Status::not_found(..)` and the like, in `constructors`), read from
 //! upstream's JSON, and written byte for byte as kube-apiserver writes it, as JSON or protobuf. It
 //! does not choose between the forms: content negotiation does.
 

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const JSON: Result<Negotiated, ForwardReason> =
@@ -177,4 +179,15 @@ fn names_content_types() {
         MediaType::Protobuf.content_type(Watch),
         "application/vnd.kubernetes.protobuf;stream=watch"
     );
+}
+
+proptest! {
+    #[test]
+    fn never_panics(near in "(application/json|[*/;=,q.1 ]|as=Table|é)*", any in ".*") {
+        for accept in [&near, &any] {
+            let _ = negotiate(Some(accept), List, Custom);
+            let _ = negotiate_status(Some(accept));
+            let _ = wants_gzip(Some(accept));
+        }
+    }
 }

@@ -29,9 +29,8 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 /// `number` times `unit`, where the number may have a fraction.
 fn amount(number: &str, unit: u64) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    // Digits beyond the eighteenth of a fraction cannot change a whole nanosecond of any unit
-    // that matters here, but they could overflow.
-    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || fraction.len() > 18 {
+    // Go multiplies fractions as floats; with up to twelve digits that gives the same nanosecond.
+    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || fraction.len() > 12 {
         return None;
     }
     let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() };

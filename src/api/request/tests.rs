@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn parse(method: &Method, target: &str) -> Result<RequestInfo, NotServeable> {
@@ -48,6 +50,15 @@ fn reads_resource_paths() {
         ("/api/v1/watch/namespaces/a/pods/p", "watch", "pods.v1", "a", "p", ""),
         ("/apis/apps/v1/watch/deployments?watch=0", "watch", "deployments.v1.apps", "", "", ""),
         ("/api/v1/proxy/nodes/n1/x", "proxy", "nodes.v1", "", "n1", ""),
+    ] {
+        let expected = (verb, gvr.into(), namespace.into(), name.into(), subresource.into());
+        assert_eq!(summary(&Method::GET, target), expected, "{target}");
+    }
+}
+
+#[test]
+fn reads_the_query_of_collections() {
+    for (target, verb, gvr, namespace, name, subresource) in [
         ("/api/v1/pods?watch=1", "watch", "pods.v1", "", "", ""),
         ("/api/v1/pods?watch", "watch", "pods.v1", "", "", ""),
         ("/api/v1/pods?watch=false", "list", "pods.v1", "", "", ""),
@@ -182,4 +193,21 @@ fn keeps_the_options_of_lists_and_watches() {
     assert_eq!(options("/api/v1/nodes/n?limit=x"), None);
     assert_eq!(options("/api/v1/watch/pods"), None);
     assert!(resource(&Method::GET, "/api/v1/watch/pods").verb_from_path);
+}
+
+proptest! {
+    #[test]
+    fn never_panics(
+        path in "(/|api|apis|v1|namespaces|watch|a|[.]|%|é)*",
+        query in "(watch|limit|fieldSelector|metadata.name|[=&%+;01a,é])*",
+        any in ".*",
+    ) {
+        for path in [&path, &any] {
+            for query in [&query, &any] {
+                if let Ok(query) = Query::parse(Some(query)) {
+                    let _ = RequestInfo::parse(&Method::GET, path, &query);
+                }
+            }
+        }
+    }
 }

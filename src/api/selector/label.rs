@@ -2,7 +2,7 @@
 //!
 //! A selector is kept in a canonical form: requirements sorted and without repeats, `=`, `==` and a
 //! set of one the same. So two clients that write the same selection differently share an audience.
-//! The grammar is in [`parse`]; nothing here knows where labels come from.
+//! The grammar is in `parse`; nothing here knows where labels come from.
 //!
 //! Hot path: `matches` runs for every event of a resource and every audience; it does not allocate.
 

@@ -42,3 +42,38 @@ impl Selection {
         self.field.matches(key, fields) && self.label.matches(labels)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{field_schema::FieldSchema, *};
+
+    fn selection(label: &str, field: &str) -> Selection {
+        Selection {
+            label: LabelSelector::parse(label).unwrap(),
+            field: FieldSelector::parse(field, &FieldSchema::metadata_only(true)).unwrap(),
+        }
+    }
+
+    #[test]
+    fn both_selectors_must_hold() {
+        let key = ObjectKey::new("ns", "x");
+        let labels = [("a".into(), "1".into())];
+        for (label, field, expected) in [
+            ("", "", true),
+            ("a=1", "metadata.name=x", true),
+            ("a=2", "metadata.name=x", false),
+            ("a=1", "metadata.name=y", false),
+        ] {
+            let selection = selection(label, field);
+            assert_eq!(selection.matches(&key, &labels, &[]), expected, "{label} {field}");
+            assert_eq!(selection.is_everything(), label.is_empty(), "{label} {field}");
+        }
+    }
+
+    #[test]
+    fn equal_selections_are_equal_however_written() {
+        let one = selection("b in (x),a==1", "metadata.namespace=n,metadata.name==x");
+        assert_eq!(one, selection("a=1, b=x,b=x", "metadata.name=x,,metadata.namespace=n"));
+        assert_ne!(one, selection("a=1", "metadata.name=x"));
+    }
+}

@@ -3,7 +3,7 @@
 //! Texts are those of kube-apiserver 1.36 (semantics §3.4, §12.3, §15), because clients match on
 //! them. Where a text has a free part, the caller gives it.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::borrow::Cow;
 
 use super::{ListMetadata, Outcome, Status, StatusCause, StatusDetails};
 use crate::api::version::ResourceVersion;
@@ -64,7 +64,8 @@ impl Status {
             message.push(' ');
             message.push_str(&quoted(name));
         }
-        let _ = write!(message, " is forbidden: {why}");
+        message.push_str(" is forbidden: ");
+        message.push_str(why);
         Self::failure(403, "Forbidden", message).with_details(resource.details(name))
     }
 
@@ -274,10 +275,10 @@ fn quoted(text: &str) -> String {
             '\t' => out.push_str(r"\t"),
             '\x0b' => out.push_str(r"\v"),
             '\0'..' ' | '\x7f' => {
-                let _ = write!(out, r"\x{:02x}", u32::from(character));
+                out.push_str(&format!(r"\x{:02x}", u32::from(character)));
             }
             _ if character.is_control() => {
-                let _ = write!(out, r"\u{:04x}", u32::from(character));
+                out.push_str(&format!(r"\u{:04x}", u32::from(character)));
             }
             _ => out.push(character),
         }

@@ -52,6 +52,14 @@ fn words_what_kube_apiserver_words() {
             Status::method_not_allowed(),
             r#""message":"the server does not allow this method on the requested resource","reason":"MethodNotAllowed","details":{},"code":405"#,
         ),
+    ] {
+        assert_eq!(body(&status), expected);
+    }
+}
+
+#[test]
+fn words_what_filters_and_stores_say() {
+    for (status, expected) in [
         (
             Status::storage_initializing(1),
             r#""message":"storage is (re)initializing","reason":"TooManyRequests","details":{"retryAfterSeconds":1},"code":429"#,
