@@ -292,3 +292,28 @@ async fn words_invalid_options_as_kube_apiserver_does() {
     let (code, body) = get(&server, &format!("{CONFIG_MAPS}/a?resourceVersion=x")).await;
     assert_eq!((code.as_u16(), body.get("reason")), (500, None));
 }
+
+#[tokio::test]
+async fn refuses_values_of_the_wrong_type() {
+    let server = server();
+    let path = "/api/v1/namespaces/default/secrets";
+    let mut secret = json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "s"},
+                            "data": "x", "stringData": {"a": "b"}});
+    assert_eq!(post(&server, path, secret.clone()).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    secret["data"] = Value::Null;
+    let (code, created) = post(&server, path, secret).await;
+    assert_eq!((code, &created["data"]["a"]), (StatusCode::CREATED, &json!("Yg==")));
+    for metadata in [json!("x"), json!({"name": "x", "labels": "y"}), json!({"name": 5})] {
+        let mut object = config_map("x", "1");
+        object["metadata"] = metadata;
+        let (code, body) = post(&server, CONFIG_MAPS, object).await;
+        assert!(code.is_client_error(), "{body}");
+    }
+    for spec in [json!(null), json!("x"), json!({"group": 1}), json!({"names": [], "versions": 3})]
+    {
+        let crd = json!({"kind": "CustomResourceDefinition",
+            "apiVersion": "apiextensions.k8s.io/v1", "metadata": {"name": "a.b.c"}, "spec": spec});
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        assert_eq!(post(&server, path, crd).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+}
