@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::{
     api::selector::{Selection, field::FieldTarget},
-    codec::{EventKind, Form, object::Object},
+    codec::{object::Object, watch_event::{EventKind, Form}},
 };
 
 use super::event::Event;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::{
     api::version::ResourceVersion,
-    codec::{EventKind, Form, ResourceCodec, object::Object},
+    codec::{ResourceCodec, object::Object, watch_event::{EventKind, Form}},
 };
 
 use super::audience::AudienceKey;

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     api::version::ResourceVersion,
-    codec::{EventKind, Form, ResourceCodec},
+    codec::{ResourceCodec, watch_event::{EventKind, Form}},
 };
 
 use super::event::Event;

@@ -15,8 +15,8 @@ use std::{sync::Arc, time::Instant};
 use hashbrown::HashMap;
 
 use crate::{
-    api::{object_key::ObjectKey, version::ResourceVersion},
-    codec::{BookmarkTemplate, ResourceCodec, WatchEvent, object::Object},
+    api::version::ResourceVersion,
+    codec::{ResourceCodec, bookmark_template::BookmarkTemplate, object::Object, watch_event::{EventKind, WatchEvent}},
 };
 
 use super::{
@@ -114,7 +114,7 @@ struct Contents {
 impl WatchCache {
     /// An empty cache.
     pub fn new(codec: Arc<ResourceCodec>, budget: LogBudget) -> Self {
-        let template = codec.synthesised_bookmark().map(Arc::new);
+        let template = codec.synthesise_bookmark_template().map(Arc::new);
         Self {
             codec,
             contents: None,
@@ -306,20 +306,19 @@ impl WatchCache {
 /// Events of one burst by audience.
 #[derive(Debug, Default)]
 struct Concerns {
-    by_audience: HashMap<AudienceId, Vec<(Arc<Event>, crate::codec::EventKind)>>,
+    by_audience: HashMap<AudienceId, Vec<(Arc<Event>, EventKind)>>,
 }
 
 impl Concerns {
-    fn add(&mut self, audience: AudienceId, event: Arc<Event>, kind: crate::codec::EventKind) {
+    fn add(&mut self, audience: AudienceId, event: Arc<Event>, kind: EventKind) {
         self.by_audience.entry(audience).or_default().push((event, kind));
     }
 }
 
 /// Whether both maps hold the same keys at the same versions.
 fn same_objects(left: &OrderedMap, right: &OrderedMap) -> bool {
-    let identity = |object: &Object| -> (ObjectKey, ResourceVersion) {
-        (object.key().clone(), object.resource_version())
-    };
     left.len() == right.len()
-        && left.range::<str, _>(..).map(identity).eq(right.range::<str, _>(..).map(identity))
+        && left.range(..).zip(right.range(..)).all(|(left, right)| {
+            left.key() == right.key() && left.resource_version() == right.resource_version()
+        })
 }

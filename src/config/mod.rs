@@ -41,6 +41,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What to serve with.
     pub certificate: CertificateChoice,
+    /// Where the program keeps files of its own, the kubeconfig for clients among them.
+    pub data_directory: Option<PathBuf>,
     /// Which resources are cached, and when.
     pub resource_policies: ResourcePolicies,
     /// Budget of all watch histories together.
@@ -123,7 +125,7 @@ impl Config {
         let data_directory = flags.data_dir.clone().or_else(|| surroundings.data_directory());
         let upstream = upstream::choose(&flags, surroundings, data_directory.as_deref())?;
         let certificate =
-            certificate(flags.tls_cert_file, flags.tls_private_key_file, data_directory)?;
+            certificate(flags.tls_cert_file, flags.tls_private_key_file, data_directory.clone())?;
         let address = match (&upstream, flags.bind_address) {
             (UpstreamChoice::Embedded(_), Some(address)) if !address.is_loopback() => {
                 return Err(ConfigError::NotLoopback(address));
@@ -136,6 +138,7 @@ impl Config {
             upstream,
             listen: SocketAddr::new(address, flags.secure_port),
             certificate,
+            data_directory,
             resource_policies: ResourcePolicies::parse(&flags.resource_policy)?,
             history_memory: flags.history_memory,
             cache_memory: flags.cache_memory,

@@ -14,7 +14,7 @@ use crate::{
         selector::{Selection, field::FieldTarget, field_schema::FieldSchema},
         version::ResourceVersion,
     },
-    codec::{Form, object::Representation},
+    codec::{object::Representation, watch_event::Form},
 };
 
 use super::reason::ForwardReason;

@@ -22,6 +22,8 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 
 #[cfg(test)]
+mod http2_tests;
+#[cfg(test)]
 mod tests;
 
 use super::{
@@ -188,9 +190,8 @@ pub(super) fn unavailable(error: &UpstreamError, method: &Method) -> Response<Fo
         (_, Retry::Always) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         (_, Retry::IfSafe | Retry::Never) => (StatusCode::BAD_GATEWAY, "InternalError"),
     };
-    if error.fault() != Fault::Downstream {
-        tracing::warn!(%error, %method, "a request could not be forwarded");
-    }
+    // One per request: an outage is for metrics and readiness to tell, not for a flood of warnings.
+    tracing::debug!(%error, %method, "a request could not be forwarded");
     let mut response = status(code, reason, &error.to_string());
     if error.may_repeat(method) {
         response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
@@ -206,10 +207,8 @@ pub(super) fn status(code: StatusCode, reason: &str, message: &str) -> Response<
         "{{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"status\":\"Failure\",\
          \"message\":{message},\"reason\":\"{reason}\",\"code\":{code_number}}}\n"
     );
-    let mut response = Response::new(ForwardBody {
-        body: UpstreamBody::full(Bytes::from(text)),
-        request: None,
-    });
+    let mut response =
+        Response::new(ForwardBody { body: UpstreamBody::full(Bytes::from(text)), request: None });
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -258,6 +257,12 @@ impl Body for ForwardBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl std::fmt::Debug for ForwardBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ForwardBody").finish_non_exhaustive()
     }
 }
 

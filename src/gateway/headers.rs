@@ -137,17 +137,15 @@ mod tests {
             ("Trailer", "x-sum"),
         ]);
         remove_hop_by_hop(&mut found);
-        let kept = headers(&[
-            ("Authorization", "Bearer t"),
-            ("Trailer", "x-sum"),
-            ("TE", "trailers"),
-        ]);
+        let kept =
+            headers(&[("Authorization", "Bearer t"), ("Trailer", "x-sum"), ("TE", "trailers")]);
         assert_eq!(found, kept);
     }
 
     #[test]
     fn joins_forwarding_behind_what_is_there() {
-        let mut found = headers(&[("X-Forwarded-For", "10.0.0.1"), ("X-Forwarded-For", "10.0.0.2")]);
+        let mut found =
+            headers(&[("X-Forwarded-For", "10.0.0.1"), ("X-Forwarded-For", "10.0.0.2")]);
         add_forwarding(&mut found, "::ffff:192.0.2.7".parse().unwrap(), Version::HTTP_2);
         assert_eq!(found["x-forwarded-for"], "10.0.0.1, 10.0.0.2, 192.0.2.7");
         assert_eq!(found["via"], "2.0 watchgate");

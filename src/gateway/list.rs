@@ -21,11 +21,11 @@ use crate::{
         watch_cache::Snapshot,
     },
     codec::{
-        Form, ResourceCodec,
+        ResourceCodec,
         gzip::{GzipJoin, deflate_block},
-        item_join::ItemJoin,
-        object::{Object, Representation},
+        object::Object,
         segments::Segments,
+        watch_event::{Form, ListMetadata},
     },
 };
 
@@ -35,7 +35,8 @@ pub struct List {
     head: Bytes,
     items: Items,
     tail: Bytes,
-    join: ItemJoin,
+    lead: &'static [u8],
+    separator: &'static [u8],
 }
 
 /// The items, with what separates them inside.
@@ -43,7 +44,7 @@ pub struct List {
 enum Items {
     /// Whole pages of the map; separators stand between pages, not in here.
     Pages(Vec<PageRun>),
-    /// Items one by one, separators included.
+    /// Items one by one, lead and separators included.
     Chosen(Segments),
 }
 
@@ -77,10 +78,7 @@ pub fn list(
 ) -> List {
     let range = key_range(audience);
     let everything = audience.selection.is_everything();
-    // The objects of a metadata shard are the metadata.
-    let as_kept =
-        audience.form == Form::Full || codec.representation() == Representation::ProtobufMetadata;
-    let (items, rest) = if everything && as_kept && request.limit.is_none() {
+    let (items, rest) = if everything && is_as_kept(codec, audience.form) && request.limit.is_none() {
         (Items::Pages(snapshot.objects.pages(range).collect()), Rest::default())
     } else {
         let limit = request.limit.map_or(usize::MAX, |limit| {
@@ -89,14 +87,20 @@ pub fn list(
         let (chosen, rest) = choose(snapshot, audience, &range, limit, scope);
         (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
     };
-    let is_empty = items.is_empty();
-    let (version, form) = (snapshot.resource_version, audience.form);
-    let token = rest.continue_token.as_deref();
+    let form = audience.form;
+    let metadata = ListMetadata {
+        resource_version: snapshot.resource_version,
+        continue_token: rest.continue_token.as_deref(),
+        remaining_item_count: rest.remaining,
+    };
+    let (lead, separator) = (codec.item_lead(form), codec.item_separator(form));
+    let length = items.len(lead, separator);
     List {
-        head: codec.list_head(form, version, token, rest.remaining, is_empty),
+        head: codec.list_head(form, &metadata, length),
+        tail: codec.list_tail(form, &metadata, length),
         items,
-        tail: codec.list_tail(form, version, token, rest.remaining, is_empty),
-        join: codec.item_join(),
+        lead,
+        separator,
     }
 }
 
@@ -159,36 +163,41 @@ fn choose<'a>(
 }
 
 fn joined(codec: &ResourceCodec, form: Form, objects: &[&Object]) -> Segments {
-    let join = codec.item_join();
     let mut items = Segments::with_capacity(objects.len() * 2);
+    let as_kept = is_as_kept(codec, form);
     for (place, object) in objects.iter().enumerate() {
-        match (form, join) {
-            (Form::Full, ItemJoin::Json) => {
-                let before = if place == 0 { join.lead() } else { join.separator() };
-                items.push(Bytes::from_static(before));
-                items.push(object.core.clone());
-            }
-            (Form::Full, ItemJoin::Protobuf) => {
-                items.push(join.header(object.core.len()));
-                items.push(object.core.clone());
-            }
-            (Form::Metadata, ItemJoin::Json) => {
-                items.push(Bytes::from_static(if place == 0 { b"" } else { b"," }));
-                items.push(codec.metadata_item(object));
-            }
-            (Form::Metadata, ItemJoin::Protobuf) => items.push(codec.metadata_item(object)),
+        let before =
+            if place == 0 { codec.item_lead(form) } else { codec.item_separator(form) };
+        items.push(Bytes::from_static(before));
+        if as_kept {
+            items.push(codec.item_join().header(object.core.len()));
+            items.push(object.core.clone());
+        } else {
+            items.push(codec.metadata_item(object));
         }
     }
     items
 }
 
+/// Whether list items in `form` are the objects as the shard keeps them; those of a metadata shard
+/// are the metadata.
+fn is_as_kept(codec: &ResourceCodec, form: Form) -> bool {
+    form == Form::Full || !codec.offers(Form::Full)
+}
+
 // === impl Items ===
 
 impl Items {
-    fn is_empty(&self) -> bool {
+    /// The bytes of all items with what stands before and between them.
+    fn len(&self, lead: &[u8], separator: &[u8]) -> usize {
         match self {
-            Self::Pages(pages) => pages.is_empty(),
-            Self::Chosen(items) => items.is_empty(),
+            Self::Chosen(items) => items.len(),
+            Self::Pages(pages) if pages.is_empty() => 0,
+            Self::Pages(pages) => {
+                let inside: u64 = pages.iter().map(PageRun::length).sum();
+                let between = separator.len() * (pages.len() - 1);
+                usize::try_from(inside).unwrap_or(usize::MAX) + between + lead.len()
+            }
         }
     }
 }
@@ -198,16 +207,7 @@ impl Items {
 impl List {
     /// Bytes of the body before compression.
     pub fn len(&self) -> usize {
-        let items = match &self.items {
-            Items::Chosen(items) => items.len(),
-            Items::Pages(pages) => {
-                let inside: u64 = pages.iter().map(PageRun::length).sum();
-                let between = self.join.separator().len() * pages.len().saturating_sub(1);
-                let lead = if pages.is_empty() { 0 } else { self.join.lead().len() };
-                usize::try_from(inside).unwrap_or(usize::MAX) + between + lead
-            }
-        };
-        self.head.len() + items + self.tail.len()
+        self.head.len() + self.items.len(self.lead, self.separator) + self.tail.len()
     }
 
     /// The body as it is.
@@ -218,7 +218,7 @@ impl List {
             Items::Chosen(items) => items.iter().for_each(|segment| body.push(segment.clone())),
             Items::Pages(pages) => {
                 for (place, page) in pages.iter().enumerate() {
-                    let before = if place == 0 { self.join.lead() } else { self.join.separator() };
+                    let before = if place == 0 { self.lead } else { self.separator };
                     body.push(Bytes::from_static(before));
                     page.segments().into_iter().for_each(|segment| body.push(segment));
                 }
@@ -240,11 +240,7 @@ impl List {
             Items::Pages(pages) => {
                 gzip.push_stored(&self.head);
                 for (place, page) in pages.iter().enumerate() {
-                    gzip.push_stored(if place == 0 {
-                        self.join.lead()
-                    } else {
-                        self.join.separator()
-                    });
+                    gzip.push_stored(if place == 0 { self.lead } else { self.separator });
                     gzip.push(&page.compress());
                 }
                 gzip.push_stored(&self.tail);

@@ -152,7 +152,8 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Drop for ClientBody<B> {
         // Reading a body that was never asked for would ask for it.
         let state = self.gate.state.load(Ordering::Acquire);
         if matches!(state, OPEN | CANCELLED)
-            && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
             runtime.spawn(read_away(body));
         }
     }
@@ -171,5 +172,77 @@ async fn read_away<B: Body<Data = Bytes> + Unpin>(mut body: B) {
     };
     if tokio::time::timeout(LINGER_LIMIT, drained).await.is_err() {
         tracing::trace!("a request's unwanted body was cut off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Tells each time that it is read; never ends.
+    struct Telling(mpsc::UnboundedSender<()>);
+
+    impl Body for Telling {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            match self.0.send(()) {
+                Ok(()) => Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![0; 1 << 20]))))),
+                Err(closed) => Poll::Ready(Some(Err(closed.into()))),
+            }
+        }
+    }
+
+    fn telling(awaits: bool) -> (ClientBody<Telling>, Arc<Gate>, mpsc::UnboundedReceiver<()>) {
+        let (tell, told) = mpsc::unbounded_channel();
+        let gate = Gate::new(awaits);
+        (ClientBody::new(Telling(tell), Arc::clone(&gate)), gate, told)
+    }
+
+    /// How often the body was read until it was dropped.
+    async fn reads(mut told: mpsc::UnboundedReceiver<()>) -> usize {
+        let mut reads = 0;
+        while told.recv().await.is_some() {
+            reads += 1;
+        }
+        reads
+    }
+
+    #[tokio::test]
+    async fn an_unwanted_rest_is_read_away_within_bounds() {
+        let (mut body, gate, told) = telling(false);
+        assert!(body.frame().await.unwrap().is_ok());
+        gate.answered();
+        gate.cancel();
+        assert!(body.frame().await.unwrap().is_err(), "nothing more goes upstream");
+        drop(body);
+        assert_eq!(reads(told).await, 1 + (LINGER_BYTES >> 20) + 1);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_never_asked_for_is_not_read() {
+        for finish in [Gate::answered, Gate::cancel] {
+            let (body, gate, told) = telling(true);
+            finish(&gate);
+            drop(body);
+            assert_eq!(reads(told).await, 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_held_body_goes_on_when_the_gate_opens_and_stays_when_it_was_answered() {
+        let (mut body, gate, told) = telling(true);
+        tokio::join!(async { assert!(body.frame().await.unwrap().is_ok()) }, async { gate.open() });
+        drop((body, gate, told));
+        let (mut body, gate, _told) = telling(true);
+        gate.answered();
+        let held = tokio::time::timeout(CONTINUE_LIMIT + Duration::from_millis(100), body.frame());
+        assert!(held.await.is_err());
     }
 }

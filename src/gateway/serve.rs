@@ -20,7 +20,7 @@ use crate::{
         resource::Scope,
     },
     cache::{audience::AudienceKey, watch_cache::Snapshot},
-    codec::{Form, object::Representation, segments::Segments},
+    codec::{object::Representation, segments::Segments, watch_event::Form},
     identity::access::{Access, Authorized},
     net::{
         handler::{ConnectionInfo, Protocol},
@@ -109,6 +109,9 @@ impl Server {
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
         let shard = self.shard(&read);
+        if !shard.codec().offers(read.source.form) {
+            return Err(ForwardReason::Accept);
+        }
         let arrived = circumstances.arrived;
         let readable = match read.what {
             What::Watch(..) => self.readable(&shard, read.requirement, WATCH, arrived).await?,
@@ -154,6 +157,7 @@ impl Server {
         fuller
             .and_then(|fuller| self.registry.get(&resource.gvr, fuller))
             .filter(|shard| shard.resource_version().is_some())
+            .filter(|shard| shard.codec().offers(read.source.form))
             .unwrap_or_else(|| self.registry.open(resource, representation))
     }
 

@@ -65,7 +65,8 @@ impl Tunnels {
         client: OnUpgrade,
     ) -> Response<ForwardBody> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let message = format!("all {} upgraded connections of the gateway are in use", self.limit);
+            let message =
+                format!("all {} upgraded connections of the gateway are in use", self.limit);
             let mut answer =
                 status(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &message);
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::version::ResourceVersion,
     cache::{audience::AudienceKey, log::Replay, map::OwnedRange},
-    codec::{BookmarkTemplate, EventKind, ResourceCodec, segments::Segments},
+    codec::{ResourceCodec, bookmark_template::BookmarkTemplate, segments::Segments, watch_event::EventKind},
     identity::grant::Grant,
     shards::subscription::{Next, Subscription},
 };

@@ -111,7 +111,7 @@ impl KeyedHash {
     /// The fingerprint of a token together with `parts`; different parts never collide.
     pub fn fingerprint<'a>(
         &self,
-        token: &BearerToken,
+        token: &'a BearerToken,
         parts: impl IntoIterator<Item = &'a str>,
     ) -> Fingerprint {
         let mut context = hmac::Context::with_key(&self.key);

@@ -58,7 +58,7 @@ impl Grants {
     pub fn hold<C, F>(&self, fingerprint: Fingerprint, decided: Instant, check: C) -> Grant
     where
         C: Fn() -> F + Send + Sync + 'static,
-        F: Future<Output = Result<Decision, ReviewError>> + Send,
+        F: Future<Output = Result<Decision, ReviewError>> + Send + 'static,
     {
         // The map's guard must be gone before an `Arc` taken from it can be dropped: the last one
         // removes its own entry.

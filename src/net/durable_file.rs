@@ -10,7 +10,7 @@ use std::{
 
 /// Who may read a file; only the owner may write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub enum Access {
     /// The owner alone: mode 0600.
     Owner,
     /// All users: mode 0644.
@@ -18,12 +18,12 @@ pub(super) enum Access {
 }
 
 /// Makes a directory and those above it, readable by the owner only; fine if it exists.
-pub(super) fn create_private_directory(path: &Path) -> io::Result<()> {
+pub fn create_private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Replaces a file's content, durably, with the given mode from the first byte on.
-pub(super) fn replace(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
+pub fn replace(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mode = match access {
         Access::Owner => 0o600,

@@ -6,7 +6,7 @@
 //! HTTP answer, an over-limit connection waits in the kernel's queue.
 
 mod cork;
-mod durable_file;
+pub mod durable_file;
 pub mod handler;
 pub mod http;
 pub mod listener;

@@ -25,7 +25,7 @@ use crate::{
         log::{LogBudget, Replay},
         watch_cache::{Fill, Snapshot, Violation, WatchCache},
     },
-    codec::{BookmarkTemplate, ResourceCodec, WatchEvent, object::{Object, Representation}},
+    codec::{ResourceCodec, bookmark_template::BookmarkTemplate, object::{Object, Representation}, watch_event::WatchEvent},
 };
 
 use super::{

@@ -180,10 +180,7 @@ impl Connector {
         Ok(sender)
     }
 
-    async fn handshake_http2(
-        &self,
-        stream: Stream,
-    ) -> Result<Established, UpstreamError> {
+    async fn handshake_http2(&self, stream: Stream) -> Result<Established, UpstreamError> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())

@@ -69,6 +69,7 @@ pub struct Presented {
     pub authorization: Option<HeaderValue>,
     /// The client certificate.
     pub certificate: Option<Arc<CertifiedKey>>,
+    loaded: Instant,
     fresh_until: Instant,
     /// After which even a failed refresh does not make it usable.
     usable_until: Instant,
@@ -126,6 +127,7 @@ impl Credential {
         let kept = Arc::new(Presented {
             authorization: earlier.authorization.clone(),
             certificate: earlier.certificate.clone(),
+            loaded: earlier.loaded,
             fresh_until: now + RETRY_AFTER,
             usable_until: earlier.usable_until,
         });
@@ -138,9 +140,21 @@ impl Credential {
         self.presented.load().as_ref().and_then(|presented| presented.certificate.clone())
     }
 
-    /// Upstream did not accept what was presented: the next request fetches it anew.
+    /// Upstream did not accept what was presented: the next request fetches it anew, unless it was
+    /// fetched just now.
     pub fn refused(&self) {
-        self.presented.store(None);
+        let now = Instant::now();
+        let Some(refused) = self.presented.load_full() else { return };
+        if now < refused.loaded + RETRY_AFTER {
+            return;
+        }
+        self.presented.store(Some(Arc::new(Presented {
+            authorization: refused.authorization.clone(),
+            certificate: refused.certificate.clone(),
+            loaded: refused.loaded,
+            fresh_until: now,
+            usable_until: refused.usable_until,
+        })));
     }
 
     fn fresh(&self) -> Option<Arc<Presented>> {
@@ -209,6 +223,7 @@ impl Presented {
         Self {
             authorization,
             certificate,
+            loaded: now,
             fresh_until: now + fresh.min(FOREVER),
             usable_until: now + usable.min(FOREVER),
         }

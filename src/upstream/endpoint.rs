@@ -130,8 +130,9 @@ impl Endpoint {
     pub fn server_name(&self) -> Result<ServerName<'static>, InvalidEndpoint> {
         match &self.server_name {
             Some(name) => Ok(name.clone()),
-            None => ServerName::try_from(self.host.to_string())
-                .map_err(|_| InvalidEndpoint::ServerName),
+            None => {
+                ServerName::try_from(self.host.to_string()).map_err(|_| InvalidEndpoint::ServerName)
+            }
         }
     }
 

@@ -24,7 +24,7 @@ use tokio::time::{error::Elapsed, timeout, timeout_at};
 
 use crate::{
     api::version::ResourceVersion,
-    codec::{WatchEvent, frame_decoder::FrameDecoder},
+    codec::{frame_decoder::FrameDecoder, watch_event::WatchEvent},
     shards::shard::{Shard, ShardId},
     upstream::{Lane, RequestBody, Upstream, reflector::machine::accept, turns::Turns},
 };

@@ -21,9 +21,7 @@ mod tests;
 use self::file::{Cluster, Config, Exec, User};
 use super::{
     credential::{
-        CertificateSource, Credential, TokenSource, certified_key,
-        exec::ExecPlugin,
-        secret::Secret,
+        CertificateSource, Credential, TokenSource, certified_key, exec::ExecPlugin, secret::Secret,
     },
     endpoint::Endpoint,
     tls::Trust,
@@ -334,12 +332,7 @@ impl Reader<'_> {
         }
     }
 
-    fn exec(
-        &self,
-        field: &str,
-        exec: &Exec,
-        cluster: &Cluster,
-    ) -> Result<ExecPlugin, AccessError> {
+    fn exec(&self, field: &str, exec: &Exec, cluster: &Cluster) -> Result<ExecPlugin, AccessError> {
         let inner = |key: &str| format!("{field}.{key}");
         let api_version = exec.api_version.clone().unwrap_or_default();
         if !EXEC_VERSIONS.contains(&api_version.as_str()) {

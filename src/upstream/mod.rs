@@ -7,6 +7,10 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 pub mod connection;
+pub mod discovery;
+pub mod freshness;
+pub mod reflector;
+mod turns;
 pub mod credential;
 pub mod endpoint;
 pub mod error;
@@ -43,9 +47,10 @@ pub enum Lane {
 
 /// An API server in this process.
 pub trait LocalApiServer: Send + Sync {
-    /// Answers one request; every failure is an answer.
+    /// Answers one request; every failure is an answer. On [`Lane::Gateway`] it acts as the gateway.
     fn call(
         &self,
+        lane: Lane,
         request: http::Request<RequestBody>,
     ) -> Pin<Box<dyn Future<Output = http::Response<UpstreamBody>> + Send>>;
 }
@@ -87,7 +92,7 @@ impl Upstream {
         request: http::Request<RequestBody>,
     ) -> Result<http::Response<UpstreamBody>, UpstreamError> {
         match self {
-            Self::Embedded(server) => Ok(server.call(request).await),
+            Self::Embedded(server) => Ok(server.call(lane, request).await),
             Self::KubeApiserver(server) => server.send(lane, request).await,
         }
     }
@@ -102,7 +107,7 @@ impl Upstream {
         request: http::Request<RequestBody>,
     ) -> Result<UpgradeOutcome, UpstreamError> {
         match self {
-            Self::Embedded(server) => Ok(UpgradeOutcome::Response(server.call(request).await)),
+            Self::Embedded(server) => Ok(UpgradeOutcome::Response(server.call(Lane::Unproven, request).await)),
             Self::KubeApiserver(server) => server.send_upgrade(request).await,
         }
     }
@@ -111,5 +116,16 @@ impl Upstream {
 impl From<KubeApiserver> for Upstream {
     fn from(server: KubeApiserver) -> Self {
         Self::KubeApiserver(server)
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Embedded(_) => f.write_str("Embedded"),
+            Self::KubeApiserver(server) => {
+                f.debug_tuple("KubeApiserver").field(&server.endpoint().label()).finish()
+            }
+        }
     }
 }

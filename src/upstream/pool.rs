@@ -201,8 +201,7 @@ impl Pool {
         let mut state = self.state.lock();
         let state = &mut *state;
         state.shared.retain(|connection| !connection.sender.is_closed());
-        if let Some(connection) = state.shared.iter_mut().find(|connection| connection.has_room())
-        {
+        if let Some(connection) = state.shared.iter_mut().find(|connection| connection.has_room()) {
             return Ok(Step::Take(connection.lease(self, true)));
         }
         while let Some(idle) = state.idle.pop() {
@@ -356,5 +355,46 @@ impl Drop for SweepMark {
         if let Some(pool) = self.0.upgrade() {
             pool.state.lock().sweeping = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::{
+        connection::Windows,
+        endpoint::Endpoint,
+        transport::fixture::{raw, read_to_end},
+    };
+
+    #[tokio::test]
+    async fn idle_connections_are_closed_in_time_and_retired_ones_not_given_out() {
+        let address = raw(|_, mut socket| async move {
+            read_to_end(&mut socket).await;
+        })
+        .await;
+        let endpoint = Endpoint::parse(&format!("http://{address}")).unwrap();
+        let pool = Pool::new("client", 4, Connector::new(endpoint, None, Windows::CLIENT_READER));
+        let settled = async || tokio::time::sleep(Duration::from_millis(50)).await;
+        let used = async || {
+            let Lease::Http1 { sender, reused, generation } = pool.lease().await.unwrap() else {
+                panic!("a server without TLS speaks HTTP/1.1");
+            };
+            pool.give_back(sender, generation);
+            settled().await;
+            reused
+        };
+        assert!(!used().await && used().await);
+        let now = Instant::now();
+        assert!(!pool.close_idle(now + Duration::from_secs(60)));
+        assert!(used().await, "still kept");
+        pool.retire();
+        settled().await;
+        assert_eq!(pool.connections(), 0);
+        assert!(!used().await, "a retired connection is not given out");
+        pool.close_idle(now + Duration::from_secs(100));
+        settled().await;
+        assert_eq!(pool.connections(), 0);
+        assert!(pool.close_idle(now), "an empty pool needs no more sweeping");
     }
 }

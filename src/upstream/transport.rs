@@ -21,6 +21,8 @@ use rustls::sign::CertifiedKey;
 pub mod body;
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;
 
 use self::body::{BodySlot, RequestBody, SentBody, UpstreamBody};
@@ -86,7 +88,7 @@ impl Default for ConnectionLimits {
     /// 6,400 HTTP/2 streams for clients and 1,600 for the gateway; an upstream that only speaks
     /// HTTP/1.1 needs more connections than this, by configuration.
     fn default() -> Self {
-        Self { gateway: 16, client: 64, unproven: 128, upgrade: 1024 }
+        Self { gateway: 16, client: 64, unproven: 1024, upgrade: 1024 }
     }
 }
 

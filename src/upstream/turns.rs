@@ -9,12 +9,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// Shares runs of one kind of work.
-#[derive(Debug)]
-pub struct Turns<T> {
+pub(super) struct Turns<T> {
     state: Arc<Mutex<State<T>>>,
 }
 
-#[derive(Debug)]
 struct State<T> {
     running: bool,
     /// Callers of the run that has not started.
@@ -25,16 +23,16 @@ struct State<T> {
 
 impl<T: Clone + Send + Sync + 'static> Turns<T> {
     /// Nothing under way.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { state: Arc::new(Mutex::new(State { running: false, next: None })) }
     }
 
     /// The result of a run that starts after this call; `None` when the run panicked or the runtime
     /// ended. `work` is kept by the caller that starts the runs, so every caller must bring the same.
-    pub async fn share<F, R>(&self, work: F) -> Option<T>
+    pub(super) async fn share<F, R>(&self, work: F) -> Option<T>
     where
         F: Fn() -> R + Send + 'static,
-        R: Future<Output = T> + Send,
+        R: Future<Output = T> + Send + 'static,
     {
         let (mut receiver, start) = {
             let mut state = self.state.lock();
@@ -87,6 +85,12 @@ impl<T> Drop for Runs<T> {
             state.running = false;
             state.next = None;
         }
+    }
+}
+
+impl<T> std::fmt::Debug for Turns<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turns").field("running", &self.state.lock().running).finish_non_exhaustive()
     }
 }
 

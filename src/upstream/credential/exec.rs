@@ -258,4 +258,24 @@ mod tests {
         credential.present().await.unwrap();
         assert_eq!(std::fs::read_to_string(&count).unwrap(), "x\nx\n");
     }
+
+    #[tokio::test]
+    async fn a_refused_credential_is_fetched_again_but_not_in_a_storm() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = folder.path().join("count");
+        let script = format!("echo x >> {}; {}", count.display(), answer(r#"{"token":"t"}"#));
+        let credential = super::super::Credential::exec(plugin(&script));
+        let runs = || std::fs::read_to_string(&count).unwrap().lines().count();
+        for _ in 0..3 {
+            credential.present().await.unwrap();
+            credential.refused();
+        }
+        assert_eq!(runs(), 1);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(11)).await;
+        credential.refused();
+        tokio::time::resume();
+        credential.present().await.unwrap();
+        assert_eq!(runs(), 2);
+    }
 }

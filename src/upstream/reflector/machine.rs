@@ -14,9 +14,11 @@ use http::StatusCode;
 use crate::{
     api::{resource::ResourceType, version::ResourceVersion},
     codec::{
-        BookmarkTemplate, ResourceCodec, WatchEvent,
+        ResourceCodec,
+        bookmark_template::BookmarkTemplate,
         frame_decoder::FrameDecoder,
         object::{Object, Representation},
+        watch_event::WatchEvent,
     },
 };
 
@@ -120,6 +122,9 @@ const PAGE_SIZE: u32 = 500;
 
 /// One frame may be this large: etcd's default limit for a request is 1.5 MiB, configurable.
 const MAX_FRAME: usize = 64 << 20;
+
+/// The code of an ERROR event that says that history is lost.
+const GONE: i32 = 410;
 
 /// The first wait after a failure; it doubles up to [`MAX_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -330,7 +335,7 @@ impl Reflector {
                 }
                 WatchEvent::Bookmark(_) => {}
                 WatchEvent::Error(status) => {
-                    return Err(format!("upstream ended the list: {status}"));
+                    return Err(format!("upstream ended the list: {}", status.message));
                 }
                 WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {
                     return Err("a change arrived among the initial events".into());
@@ -358,13 +363,13 @@ impl Reflector {
             match event {
                 Ok(WatchEvent::Error(status)) => {
                     let next =
-                        if status.is_expired() { Next::Fill } else { Next::Watch(version) };
+                        if status.code == GONE { Next::Fill } else { Next::Watch(version) };
                     effects.extend(some_burst(burst));
                     self.retry(next, None);
                     return Ok(());
                 }
                 Ok(event) => {
-                    version = event.resource_version().unwrap_or(version);
+                    version = version_of(&event).unwrap_or(version);
                     burst.push(event);
                 }
                 Err(error) => break Err(error.to_string()),
@@ -414,6 +419,17 @@ impl Reflector {
 
     fn was_settled(&self, now: Instant) -> bool {
         self.watching_since.is_some_and(|since| now.saturating_duration_since(since) >= SETTLED)
+    }
+}
+
+/// The version up to which an event completes the stream.
+fn version_of(event: &WatchEvent) -> Option<ResourceVersion> {
+    match event {
+        WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
+            Some(object.resource_version())
+        }
+        WatchEvent::Bookmark(bookmark) => Some(bookmark.resource_version),
+        WatchEvent::Error(_) => None,
     }
 }
 

@@ -293,7 +293,7 @@ impl Body for SentBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Sending::Leaving(body) => body.size_hint(),
-            Sending::Reclaimable(slot) => slot.hint.clone(),
+            Sending::Reclaimable(slot) => slot.hint,
         }
     }
 }

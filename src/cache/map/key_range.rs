@@ -1,0 +1,86 @@
+//! [`KeyRange`]: an owned range of keys, for readers that outlive the request's text.
+
+use std::ops::{Bound, RangeBounds};
+
+use compact_str::{CompactString, format_compact};
+
+/// The character after the `/` that ends a namespace.
+const AFTER_SLASH: char = '0';
+
+/// A range of keys in their byte order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    start: Bound<CompactString>,
+    end: Bound<CompactString>,
+}
+
+// === impl KeyRange ===
+
+impl KeyRange {
+    /// Every key.
+    pub const ALL: Self = Self { start: Bound::Unbounded, end: Bound::Unbounded };
+
+    /// The range between two bounds.
+    pub const fn new(start: Bound<CompactString>, end: Bound<CompactString>) -> Self {
+        Self { start, end }
+    }
+
+    /// The keys `namespace/…`. An empty namespace means all of them, as in a request.
+    pub fn namespace(namespace: &str) -> Self {
+        if namespace.is_empty() {
+            return Self::ALL;
+        }
+        Self {
+            start: Bound::Included(format_compact!("{namespace}/")),
+            end: Bound::Excluded(format_compact!("{namespace}{AFTER_SLASH}")),
+        }
+    }
+
+    /// The part of this range after `key`: where a page of a list that ended with `key` goes on.
+    /// `key` must not stand before the range.
+    #[must_use]
+    pub fn after(self, key: &str) -> Self {
+        Self { start: Bound::Excluded(key.into()), ..self }
+    }
+}
+
+impl RangeBounds<str> for KeyRange {
+    fn start_bound(&self) -> Bound<&str> {
+        self.start.as_ref().map(CompactString::as_str)
+    }
+
+    fn end_bound(&self) -> Bound<&str> {
+        self.end.as_ref().map(CompactString::as_str)
+    }
+}
+
+impl RangeBounds<str> for &KeyRange {
+    fn start_bound(&self) -> Bound<&str> {
+        (*self).start_bound()
+    }
+
+    fn end_bound(&self) -> Bound<&str> {
+        (*self).end_bound()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_holds_its_keys_and_no_neighbours() {
+        let range = KeyRange::namespace("a");
+        assert!(range.contains("a/") && range.contains("a/x") && range.contains("a/\u{10ffff}"));
+        for key in ["a", "a-b/x", "a0", "b/x", "a.b/x"] {
+            assert!(!range.contains(key), "{key}");
+        }
+        assert_eq!(KeyRange::namespace(""), KeyRange::ALL);
+    }
+
+    #[test]
+    fn after_a_key_excludes_it() {
+        let range = KeyRange::namespace("a").after("a/m");
+        assert!(!range.contains("a/m") && range.contains("a/m0") && !range.contains("b/x"));
+    }
+}

@@ -1,0 +1,208 @@
+//! [`OrderedMap`]: a persistent, ordered map from key to object, made to be listed.
+//!
+//! A clone is a version: it costs one reference count, never changes, and never stands in the way
+//! of the writer. A change after a clone copies one path of small nodes (a few KiB), no object
+//! bytes. Neighbouring objects share a page whose buffer holds their items joined, and each page
+//! keeps its items deflated once somebody asked for them; see `page` for how changes are taken
+//! in, and `docs/decisions/0001-pages-with-overlay.md` for why it is built so.
+//!
+//! The map knows no resource versions, selectors, heads or tails. A key range costs O(log n).
+//!
+//! | | |
+//! |---|---|
+//! | `totals` | sums that branches keep |
+//! | `leaves` | the objects of a page in small groups |
+//! | `page` | joined bytes, overlay, deflated form |
+//! | `node` | the copy-on-write tree |
+//! | `iteration` | walking over objects |
+//! | `runs` | walking over the bytes of a list |
+
+mod iteration;
+mod key_range;
+mod leaves;
+mod node;
+mod page;
+mod runs;
+mod totals;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::{Bound, RangeBounds};
+
+use node::Node;
+use totals::Totals;
+
+pub use self::{
+    iteration::{Iter, OwnedRange},
+    key_range::KeyRange,
+    runs::{PageRun, PageRuns, RunSegments},
+};
+use crate::codec::{item_join::ItemJoin, object::Object};
+
+/// A persistent ordered map of objects (see the module). `Clone` is O(1).
+#[derive(Clone, Debug)]
+pub struct OrderedMap {
+    join: ItemJoin,
+    /// `None` when empty.
+    root: Option<Node>,
+}
+
+// === impl OrderedMap ===
+
+impl OrderedMap {
+    /// An empty map whose lists are joined in this way.
+    pub const fn new(join: ItemJoin) -> Self {
+        Self { join, root: None }
+    }
+
+    /// A map of these objects in any order; of two with the same key the last wins. Their bytes
+    /// are copied into pages, so nothing of the buffers they came in is kept.
+    pub fn from_objects(join: ItemJoin, mut objects: Vec<Object>) -> Self {
+        objects.reverse();
+        objects.sort_by(|left, right| left.key().cmp(right.key()));
+        objects.dedup_by(|later, kept| later.key() == kept.key());
+        Self { join, root: Node::build(join, objects) }
+    }
+
+    /// How the items of its lists are joined.
+    pub const fn join(&self) -> ItemJoin {
+        self.join
+    }
+
+    /// The object with this key. A clone of it keeps the whole page's buffer alive.
+    pub fn get(&self, key: &str) -> Option<&Object> {
+        self.root.as_ref().and_then(|root| root.get(key))
+    }
+
+    /// Inserts or replaces; returns the object that had the key (which keeps no page alive).
+    ///
+    /// The object's core is kept as it is, for minutes: it should not be a small slice of a large
+    /// buffer.
+    pub fn insert(&mut self, object: Object) -> Option<Object> {
+        if let Some(root) = &mut self.root {
+            return root.insert_at_root(self.join, object);
+        }
+        self.root = Node::build(self.join, vec![object]);
+        None
+    }
+
+    /// Takes an object out (the result keeps no page alive).
+    pub fn remove(&mut self, key: &str) -> Option<Object> {
+        // Looked up first: a key that is not there must not cost copies of shared nodes.
+        self.get(key)?;
+        let mut root = self.root.take()?;
+        let removed = root.remove(self.join, key);
+        self.root = Some(root.without_idle_levels()).filter(|root| root.totals().count > 0);
+        removed
+    }
+
+    /// The number of objects.
+    pub fn len(&self) -> usize {
+        self.totals().count
+    }
+
+    /// Whether there is no object.
+    pub const fn is_empty(&self) -> bool {
+        self.root.is_none()
+    }
+
+    /// The length of all items joined, separators between them included.
+    pub fn item_bytes(&self) -> u64 {
+        self.totals().joined_bytes(self.join)
+    }
+
+    /// The memory held by this version: page buffers, changed objects and an estimate of the
+    /// attributes, without [`Self::deflated_bytes`]. Versions share most of it.
+    pub fn resident_bytes(&self) -> u64 {
+        self.totals().resident_bytes
+    }
+
+    /// The memory held by the deflated forms of this version's pages. Walks over all pages.
+    pub fn deflated_bytes(&self) -> u64 {
+        let mut bytes = 0;
+        if let Some(root) = &self.root {
+            root.for_each_page(&mut |page| {
+                bytes += page.deflated().get().map_or(0, |block| block.bytes.len() as u64);
+            });
+        }
+        bytes
+    }
+
+    /// The objects whose keys are in the range, in key order.
+    pub fn range(&self, range: impl RangeBounds<str>) -> Iter<'_> {
+        let (start, end) = self.ranks(&range);
+        Iter::new(self.root.as_ref(), start, end)
+    }
+
+    /// As [`Self::range`], but holding this version, for readers that take their time.
+    pub fn owned_range(&self, range: impl RangeBounds<str>) -> OwnedRange {
+        let (start, end) = self.ranks(&range);
+        OwnedRange::new(self.clone(), start, end)
+    }
+
+    /// How many keys are in the range: O(log n).
+    pub fn count(&self, range: impl RangeBounds<str>) -> usize {
+        let (start, end) = self.ranks(&range);
+        end - start
+    }
+
+    /// The length of the range's items joined, separators included: O(log n) and two pages.
+    pub fn bytes_in(&self, range: impl RangeBounds<str>) -> u64 {
+        let (start, end) = self.bounds(&range);
+        end.without(start).joined_bytes(self.join)
+    }
+
+    /// The range as bytes, page by page.
+    pub fn pages(&self, range: impl RangeBounds<str>) -> PageRuns {
+        let (start, end) = self.ranks(&range);
+        PageRuns::new(self.clone(), start, end)
+    }
+
+    /// The whole pages in the range that nobody has compressed yet. Calling
+    /// [`PageRun::compress`] on each, anywhere, makes a gzip list of this version cheap.
+    pub fn pending_pages(&self, range: impl RangeBounds<str>) -> impl Iterator<Item = PageRun> {
+        self.pages(range).filter(|run| run.is_whole() && run.deflated().is_none())
+    }
+
+    fn totals(&self) -> Totals {
+        self.root.as_ref().map(Node::totals).unwrap_or_default()
+    }
+
+    fn ranks(&self, range: &impl RangeBounds<str>) -> (usize, usize) {
+        let (start, end) = self.bounds(range);
+        (start.count, end.count)
+    }
+
+    /// Totals of what stands before the range and of what stands before its end.
+    fn bounds(&self, range: &impl RangeBounds<str>) -> (Totals, Totals) {
+        let start = match range.start_bound() {
+            Bound::Unbounded => Totals::default(),
+            Bound::Included(key) => self.before(key, false),
+            Bound::Excluded(key) => self.before(key, true),
+        };
+        let end = match range.end_bound() {
+            Bound::Unbounded => self.totals(),
+            Bound::Included(key) => self.before(key, true),
+            Bound::Excluded(key) => self.before(key, false),
+        };
+        // A range whose end stands before its start is empty.
+        if end.count < start.count { (start, start) } else { (start, end) }
+    }
+
+    /// Totals of the objects before `key` (or up to it); memory is not counted.
+    fn before(&self, key: &str, including_key: bool) -> Totals {
+        let Some(root) = &self.root else { return Totals::default() };
+        let located = root.locate_key(key);
+        let mut before = Totals { resident_bytes: 0, ..located.before };
+        for object in located.page.objects().iter() {
+            let candidate = object.key().as_str();
+            if candidate > key || (candidate == key && !including_key) {
+                break;
+            }
+            before.count += 1;
+            before.item_bytes += self.join.item_length(object.core.len()) as u64;
+        }
+        before
+    }
+}

@@ -1,0 +1,97 @@
+//! One page of a JSON list.
+
+use std::ops::Range;
+
+use super::{
+    object::{ObjectShape, scan_core},
+    scanner::Scanner,
+    text,
+};
+use crate::{
+    api::version::ResourceVersion,
+    codec::{decode_error::DecodeError, object::ObjectAttributes, scanned::ScannedList},
+};
+
+/// Reads a list of `list_kind` in `api_version`, its members in any order: built-in lists begin
+/// with their type, custom ones are sorted by key.
+pub(in crate::codec) fn scan_list(
+    body: &[u8],
+    list_kind: &str,
+    api_version: &str,
+    shape: &ObjectShape,
+) -> Result<ScannedList, DecodeError> {
+    let mut scanner = Scanner::new(text(body)?, 0);
+    let (mut kind, mut version, mut metadata, mut objects) = (false, false, None, None);
+    let mut first = true;
+    scanner.open_object()?;
+    while let Some(key) = scanner.next_key(&mut first)? {
+        let repeated = |field| DecodeError::Repeated { field, at: key.at() };
+        if key.is("kind") {
+            kind = scanner.string()?.is(list_kind);
+        } else if key.is("apiVersion") {
+            version = scanner.string()?.is(api_version);
+        } else if key.is("metadata") {
+            if metadata.replace(scan_list_metadata(&mut scanner)?).is_some() {
+                return Err(repeated("metadata"));
+            }
+        } else if key.is("items") {
+            if objects.replace(scan_items(&mut scanner, shape)?).is_some() {
+                return Err(repeated("items"));
+            }
+        } else {
+            scanner.skip_value()?;
+        }
+    }
+    let end = scanner.position();
+    scanner.finish()?;
+    if !(kind && version) {
+        return Err(DecodeError::WrongType { at: 0 });
+    }
+    let missing = |field| DecodeError::Missing { field, at: end };
+    let (resource_version, continue_token) = metadata.ok_or_else(|| missing("metadata"))?;
+    Ok(ScannedList {
+        resource_version: resource_version.ok_or_else(|| missing("metadata.resourceVersion"))?,
+        continue_token,
+        objects: objects.ok_or_else(|| missing("items"))?,
+    })
+}
+
+type ListVersionAndToken = (Option<ResourceVersion>, Option<String>);
+
+fn scan_list_metadata(scanner: &mut Scanner<'_>) -> Result<ListVersionAndToken, DecodeError> {
+    let (mut version, mut token) = (None, None);
+    let mut first = true;
+    scanner.open_object()?;
+    while let Some(key) = scanner.next_key(&mut first)? {
+        if key.is("resourceVersion") {
+            let (found, _) = super::object::scan_resource_version(scanner)?;
+            version = Some(found);
+        } else if key.is("continue") {
+            let text = scanner.string()?.text()?;
+            token = (!text.is_empty()).then(|| text.into_owned());
+        } else {
+            scanner.skip_value()?;
+        }
+    }
+    Ok((version, token))
+}
+
+fn scan_items(
+    scanner: &mut Scanner<'_>,
+    shape: &ObjectShape,
+) -> Result<Vec<(ObjectAttributes, Range<usize>)>, DecodeError> {
+    let mut objects = Vec::new();
+    if scanner.take("null") {
+        return Ok(objects);
+    }
+    let mut first = true;
+    scanner.open_array()?;
+    while scanner.next_element(&mut first)? {
+        if scanner.peek()? != b'{' {
+            return Err(scanner.expected("an object"));
+        }
+        scanner.take("{");
+        objects.push(scan_core(scanner, shape)?);
+    }
+    Ok(objects)
+}

@@ -1,0 +1,268 @@
+//! The codec of one shard: reads what its upstream sends.
+//!
+//! Knows the constant bytes of one resource in one representation, and which fields of it can be
+//! selected by. Decoding never builds the object: it scans once and cuts the core out of the bytes
+//! it was given. What does not look exactly as the API server writes it is an error, upon which
+//! the shard gives up and its requests are forwarded; nothing is repaired.
+//!
+//! Writing is in [`super::event_frames`] and [`super::list_frames`], as further methods.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    bookmark_template::{BookmarkTemplate, TemplateParts},
+    decode_error::DecodeError,
+    field_plan::FieldPlan,
+    item_join::ItemJoin,
+    json::{
+        self,
+        object::{ObjectShape, TypeMember},
+    },
+    object::{Object, ObjectAttributes, Representation},
+    protobuf::{self, envelope::Envelope, object::MessageShape},
+    scanned::ScannedEvent,
+    watch_event::{EventKind, Form, ListPage, WatchEvent},
+};
+use crate::api::resource::{Origin, ResourceType};
+
+/// Kinds whose annotations differ between the stored object and the served version: the API server
+/// takes `PartialObjectMetadata` from the former, so it cannot be cut out of the latter (seen on
+/// kube-apiserver 1.36.3, whose `endpoints/handlers/response.go` transforms before it converts; the
+/// kinds are those whose conversion to a served version writes annotations).
+const ANNOTATED_BY_CONVERSION: [(&str, &str); 3] =
+    [("apps", "daemonsets"), ("apps", "deployments"), ("autoscaling", "horizontalpodautoscalers")];
+
+const METADATA_KIND: &str = "PartialObjectMetadata";
+const METADATA_LIST_KIND: &str = "PartialObjectMetadataList";
+const METADATA_API_VERSION: &str = "meta.k8s.io/v1";
+
+/// Reads and writes the bytes of one resource in one representation.
+#[derive(Clone, Debug)]
+pub struct ResourceCodec {
+    pub(super) representation: Representation,
+    pub(super) origin: Origin,
+    offers_metadata: bool,
+    pub(super) format: Format,
+}
+
+/// The constants of either format.
+#[derive(Clone, Debug)]
+pub(super) enum Format {
+    Json(JsonConstants),
+    Protobuf(ProtobufConstants),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct JsonConstants {
+    pub(super) shape: ObjectShape,
+    /// What a single object begins with, up to its core.
+    pub(super) object_prefix: String,
+    pub(super) list_kind: String,
+    pub(super) api_version: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct ProtobufConstants {
+    shape: MessageShape,
+    /// Around an object or list as the shard holds it.
+    pub(super) object: Envelope,
+    pub(super) list: Envelope,
+    /// Around metadata made from a fuller object.
+    pub(super) metadata: Envelope,
+    pub(super) metadata_list: Envelope,
+}
+
+// === impl ResourceCodec ===
+
+impl ResourceCodec {
+    /// The codec for `resource` as a shard of this `representation` holds it.
+    pub fn new(resource: &ResourceType, representation: Representation) -> Self {
+        let api_version = resource.gvr.api_version();
+        let gvr = (resource.gvr.group.as_str(), resource.gvr.resource.as_str());
+        let offers_metadata = match representation {
+            Representation::ProtobufMetadata => true,
+            Representation::Json | Representation::Protobuf => {
+                resource.origin == Origin::BuiltIn && !ANNOTATED_BY_CONVERSION.contains(&gvr)
+            }
+        };
+        let format = match representation {
+            Representation::Json => Format::Json(JsonConstants::new(resource, &api_version)),
+            Representation::Protobuf => {
+                let plan = FieldPlan::new(&resource.fields, |source| &source.protobuf);
+                Format::Protobuf(ProtobufConstants::new(
+                    MessageShape { plan, scope: resource.scope },
+                    Envelope::new(&resource.kind, &api_version),
+                    Envelope::new(&resource.list_kind, &api_version),
+                ))
+            }
+            Representation::ProtobufMetadata => {
+                // PartialObjectMetadata holds no field of the type itself.
+                let plan = FieldPlan::new(&resource.fields, |_| &[]);
+                Format::Protobuf(ProtobufConstants::new(
+                    MessageShape { plan, scope: resource.scope },
+                    Envelope::new(METADATA_KIND, METADATA_API_VERSION),
+                    Envelope::new(METADATA_LIST_KIND, METADATA_API_VERSION),
+                ))
+            }
+        };
+        Self { representation, origin: resource.origin, offers_metadata, format }
+    }
+
+    /// Whether the shard's objects can be served in `form` with the API server's very bytes.
+    ///
+    /// Metadata cannot be cut out of custom resources in JSON (their keys are sorted, those of
+    /// `PartialObjectMetadata` are not), nor out of types whose annotations depend on the served
+    /// version. A metadata shard holds nothing but metadata. The other methods must not be asked
+    /// for a form that is not offered: they would write a valid object whose bytes are not exactly
+    /// the API server's.
+    pub fn offers(&self, form: Form) -> bool {
+        match form {
+            Form::Full => self.representation != Representation::ProtobufMetadata,
+            Form::Metadata => self.offers_metadata,
+        }
+    }
+
+    /// Whether objects carry the values of their selectable fields. In a metadata shard they do
+    /// not (every value is its default), so only labels, names and namespaces select there.
+    pub fn reads_fields(&self) -> bool {
+        self.representation != Representation::ProtobufMetadata
+    }
+
+    /// How list items are joined.
+    pub fn item_join(&self) -> ItemJoin {
+        match self.format {
+            Format::Json(_) => ItemJoin::Json,
+            Format::Protobuf(_) => ItemJoin::Protobuf,
+        }
+    }
+
+    /// Reads one watch event: a JSON line, or a protobuf frame without its length prefix. The
+    /// object's core shares `frame`.
+    ///
+    /// # Errors
+    /// When the frame is not a watch event of the resource, in the API server's own layout.
+    #[allow(clippy::needless_pass_by_value, reason = "an event takes over its frame")]
+    pub fn decode_watch_event(&self, frame: Bytes) -> Result<WatchEvent, DecodeError> {
+        let scanned = match &self.format {
+            Format::Json(constants) => json::watch_event::scan_watch_event(
+                &frame,
+                &constants.object_prefix,
+                &constants.shape,
+            )?,
+            Format::Protobuf(constants) => protobuf::watch_event::scan_watch_event(
+                &frame,
+                &constants.object,
+                &constants.shape,
+            )?,
+        };
+        Ok(match scanned {
+            ScannedEvent::Object(kind, attributes, core) => {
+                let object = cut(&frame, attributes, core);
+                match kind {
+                    EventKind::Added => WatchEvent::Added(object),
+                    EventKind::Modified => WatchEvent::Modified(object),
+                    EventKind::Deleted => WatchEvent::Deleted(object),
+                }
+            }
+            ScannedEvent::Bookmark(bookmark) => WatchEvent::Bookmark(bookmark),
+            ScannedEvent::Error(status) => WatchEvent::Error(status),
+        })
+    }
+
+    /// Reads the body of a LIST response, or of one page of it. The objects' cores share `body`.
+    ///
+    /// # Errors
+    /// When the body is not a list of the resource, or any object in it is not understood.
+    #[allow(clippy::needless_pass_by_value, reason = "a page takes over its body")]
+    pub fn decode_list_page(&self, body: Bytes) -> Result<ListPage, DecodeError> {
+        let scanned = match &self.format {
+            Format::Json(constants) => json::list::scan_list(
+                &body,
+                &constants.list_kind,
+                &constants.api_version,
+                &constants.shape,
+            )?,
+            Format::Protobuf(constants) => {
+                protobuf::list::scan_list(&body, &constants.list, &constants.shape)?
+            }
+        };
+        let objects = scanned.objects.into_iter();
+        Ok(ListPage {
+            resource_version: scanned.resource_version,
+            continue_token: scanned.continue_token,
+            objects: objects.map(|(attributes, core)| cut(&body, attributes, core)).collect(),
+        })
+    }
+
+    /// A template for bookmarks that need none of the upstream's: those of custom resources and of
+    /// metadata shards. `None` for built-in types, whose zero values only the upstream knows.
+    pub fn synthesise_bookmark_template(&self) -> Option<BookmarkTemplate> {
+        match &self.format {
+            Format::Json(constants) => {
+                let member = &constants.shape.type_member;
+                let TypeMember::InCore { kind, api_version } = member else { return None };
+                let (api_version, kind) = (json::quoted(api_version), json::quoted(kind));
+                let before = format!(r#""apiVersion":{api_version},"kind":{kind},"metadata":"#);
+                Some(BookmarkTemplate::new(TemplateParts {
+                    before: before.into_bytes(),
+                    plain: json::bookmark::bare_metadata(member, false),
+                    marked: json::bookmark::bare_metadata(member, true),
+                    after: b"}".to_vec(),
+                }))
+            }
+            Format::Protobuf(_) if self.representation == Representation::ProtobufMetadata => {
+                Some(BookmarkTemplate::new(TemplateParts {
+                    before: Vec::new(),
+                    plain: protobuf::bookmark::bare_metadata(false),
+                    marked: protobuf::bookmark::bare_metadata(true),
+                    after: Vec::new(),
+                }))
+            }
+            Format::Protobuf(_) => None,
+        }
+    }
+}
+
+fn cut(bytes: &Bytes, attributes: ObjectAttributes, core: Range<usize>) -> Object {
+    Object { attributes: Arc::new(attributes), core: bytes.slice(core) }
+}
+
+// === impl JsonConstants ===
+
+impl JsonConstants {
+    fn new(resource: &ResourceType, api_version: &str) -> Self {
+        let (type_member, object_prefix) = match resource.origin {
+            Origin::BuiltIn => {
+                let (kind, version) = (json::quoted(&resource.kind), json::quoted(api_version));
+                let prefix = format!(r#"{{"kind":{kind},"apiVersion":{version},"#);
+                (TypeMember::BeforeCore, prefix)
+            }
+            Origin::Custom => {
+                let (kind, api_version) = (resource.kind.clone(), api_version.into());
+                (TypeMember::InCore { kind, api_version }, "{".to_owned())
+            }
+        };
+        Self {
+            shape: ObjectShape {
+                plan: FieldPlan::new(&resource.fields, |source| &source.json),
+                scope: resource.scope,
+                type_member,
+            },
+            object_prefix,
+            list_kind: resource.list_kind.to_string(),
+            api_version: api_version.to_owned(),
+        }
+    }
+}
+
+// === impl ProtobufConstants ===
+
+impl ProtobufConstants {
+    fn new(shape: MessageShape, object: Envelope, list: Envelope) -> Self {
+        let metadata = Envelope::new(METADATA_KIND, METADATA_API_VERSION);
+        let metadata_list = Envelope::new(METADATA_LIST_KIND, METADATA_API_VERSION);
+        Self { shape, object, list, metadata, metadata_list }
+    }
+}

@@ -1,0 +1,8 @@
+//! The codec as a whole: golden bytes (semantics §15), round trips, truncation.
+
+mod bookmarks;
+mod events;
+mod lists;
+mod real_bytes;
+mod samples;
+mod truncation;
