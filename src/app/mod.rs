@@ -140,8 +140,7 @@ impl App {
         let proofs = Arc::new(Proofs::new(fronted.upstream.clone()));
         let stop = CancellationToken::new();
         let tunnels = Tunnels::new(MAX_TUNNELS, cores.draining().clone());
-        let server =
-            Server::new(Arc::clone(&registry), proofs, Arc::clone(&hubs), access.clone());
+        let server = Server::new(Arc::clone(&registry), proofs, Arc::clone(&hubs), access.clone());
         let gateway = Gateway::new(Parts {
             types: types.clone(),
             policies: config.resource_policies.clone(),
@@ -150,8 +149,7 @@ impl App {
             forwarder: Forwarder::new(fronted.upstream.clone(), tunnels),
             readiness: readiness(types.clone()),
         });
-        let discoverer =
-            Discoverer::new(fronted.upstream, Arc::clone(&registry), types.clone());
+        let discoverer = Discoverer::new(fronted.upstream, Arc::clone(&registry), types.clone());
         let eager = config
             .resource_policies
             .eager()
@@ -167,9 +165,9 @@ impl App {
     /// The kubeconfig can't be written, or the listener failed.
     pub fn run(self, config: &Config) -> Result<(), StartError> {
         let Self { cores, listener, tls, gateway, background, fronts, kubeconfig } = self;
-        let path = kubeconfig.write(config.data_directory.as_deref()).map_err(|(path, source)| {
-            StartError::File { path, source }
-        })?;
+        let path = kubeconfig
+            .write(config.data_directory.as_deref())
+            .map_err(|(path, source)| StartError::File { path, source })?;
         announce(listener.address(), &fronts, path.as_deref());
         let stop = background.stop.clone();
         background.start(&cores);
@@ -287,8 +285,7 @@ fn registry(
     upstream: &Upstream,
     hubs: &Arc<[Arc<Hub>]>,
 ) -> Arc<Registry> {
-    let budget =
-        LogBudget { bytes: config.history_memory.bytes() / LOG_SHARE, age: LOG_AGE };
+    let budget = LogBudget { bytes: config.history_memory.bytes() / LOG_SHARE, age: LOG_AGE };
     Arc::new_cyclic(|registry: &Weak<Registry>| {
         let registry = Weak::clone(registry);
         let went_back: WentBack = Arc::new(move |shard, violation| {

@@ -12,7 +12,10 @@ use smallvec::SmallVec;
 
 use crate::{
     api::selector::{Selection, field::FieldTarget},
-    codec::{object::Object, watch_event::{EventKind, Form}},
+    codec::{
+        object::Object,
+        watch_event::{EventKind, Form},
+    },
 };
 
 use super::event::Event;
@@ -174,9 +177,10 @@ impl AudienceTable {
 
     /// The cores that have watchers of an audience.
     pub fn cores(&self, id: AudienceId) -> impl Iterator<Item = CoreId> {
-        self.members.get(&id).into_iter().flat_map(|audience| {
-            audience.cores.iter().map(|(core, _)| *core)
-        })
+        self.members
+            .get(&id)
+            .into_iter()
+            .flat_map(|audience| audience.cores.iter().map(|(core, _)| *core))
     }
 
     /// Number of audiences, and how many of them no equality term leads to.

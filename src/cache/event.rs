@@ -12,7 +12,11 @@ use bytes::Bytes;
 
 use crate::{
     api::version::ResourceVersion,
-    codec::{ResourceCodec, object::Object, watch_event::{EventKind, Form}},
+    codec::{
+        ResourceCodec,
+        object::Object,
+        watch_event::{EventKind, Form},
+    },
 };
 
 use super::audience::AudienceKey;
@@ -82,7 +86,8 @@ impl Event {
     /// not concern it (semantics §5.3).
     pub fn seen_through(&self, audience: &AudienceKey) -> Option<EventKind> {
         let (current, previous) = self.states();
-        let matches = |object: Option<&Object>| object.is_some_and(|object| audience.admits(object));
+        let matches =
+            |object: Option<&Object>| object.is_some_and(|object| audience.admits(object));
         match (matches(current), matches(previous)) {
             (true, false) => Some(EventKind::Added),
             (true, true) => Some(EventKind::Modified),

@@ -11,7 +11,10 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     api::version::ResourceVersion,
-    codec::{ResourceCodec, watch_event::{EventKind, Form}},
+    codec::{
+        ResourceCodec,
+        watch_event::{EventKind, Form},
+    },
 };
 
 use super::event::Event;

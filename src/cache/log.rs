@@ -57,14 +57,7 @@ const CHUNK: usize = 256;
 impl Log {
     /// An empty log of a resource whose state is known at `start`.
     pub fn new(start: ResourceVersion, budget: LogBudget) -> Self {
-        Self {
-            start,
-            sealed: VecDeque::new(),
-            open: Vec::new(),
-            open_weight: 0,
-            weight: 0,
-            budget,
-        }
+        Self { start, sealed: VecDeque::new(), open: Vec::new(), open_weight: 0, weight: 0, budget }
     }
 
     /// The version after which every event is here.
@@ -128,9 +121,9 @@ impl Log {
         if !self.open.is_empty() {
             chunks.push_back(self.open.as_slice().into());
         }
-        let next = chunks.front().map_or(0, |chunk| {
-            chunk.partition_point(|event| event.resource_version() <= version)
-        });
+        let next = chunks
+            .front()
+            .map_or(0, |chunk| chunk.partition_point(|event| event.resource_version() <= version));
         Some(Replay { chunks, next })
     }
 

@@ -16,7 +16,12 @@ use hashbrown::HashMap;
 
 use crate::{
     api::version::ResourceVersion,
-    codec::{ResourceCodec, bookmark_template::BookmarkTemplate, object::Object, watch_event::{EventKind, WatchEvent}},
+    codec::{
+        ResourceCodec,
+        bookmark_template::BookmarkTemplate,
+        object::Object,
+        watch_event::{EventKind, WatchEvent},
+    },
 };
 
 use super::{
@@ -256,7 +261,8 @@ impl WatchCache {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
             WatchEvent::Deleted(object) => (object, true),
             WatchEvent::Bookmark(bookmark) => {
-                contents.resource_version = contents.resource_version.max(bookmark.resource_version);
+                contents.resource_version =
+                    contents.resource_version.max(bookmark.resource_version);
                 self.highest = self.highest.max(Some(contents.resource_version));
                 self.learn_template(bookmark.template);
                 return Ok(());

@@ -13,6 +13,7 @@ use super::{
     definition::{Definition, Fields, NameRule, group_resource},
     refusal::Cause,
     registry::Registry,
+    scale::ScalePaths,
     schema::Schema,
     selectable,
     stored::metadata_text,
@@ -34,7 +35,7 @@ pub(super) fn definitions(crd: &Fields) -> Vec<Definition> {
 }
 
 fn definition(crd: &Fields, version: &Value) -> Definition {
-    let spec = &crd["spec"];
+    let spec = spec_of(crd);
     let names = &spec["names"];
     let text = |value: &Value| CompactString::from(value.as_str().unwrap_or_default());
     let list = |value: &Value| value.as_array().into_iter().flatten().map(text).collect();
@@ -57,6 +58,7 @@ fn definition(crd: &Fields, version: &Value) -> Definition {
             in_all: false,
         },
         store: group_resource(&gvr.resource, &gvr.group),
+        scale: ScalePaths::custom(version),
         schema: version
             .pointer("/schema/openAPIV3Schema")
             .map(|schema| Arc::new(Schema::new(schema.clone()))),
@@ -71,9 +73,12 @@ fn definition(crd: &Fields, version: &Value) -> Definition {
     }
 }
 
+fn spec_of(crd: &Fields) -> &Value {
+    crd.get("spec").unwrap_or(&Value::Null)
+}
+
 fn versions(crd: &Fields) -> impl Iterator<Item = &Value> {
-    let versions = crd.get("spec").and_then(|spec| spec.get("versions"));
-    versions.and_then(Value::as_array).into_iter().flatten()
+    spec_of(crd)["versions"].as_array().into_iter().flatten()
 }
 
 fn has_condition(crd: &Fields, kind: &str, status: &str) -> bool {
@@ -98,7 +103,7 @@ pub(super) fn apply_defaults(crd: &mut Fields) {
 /// Everything that keeps a definition from being stored.
 pub(super) fn validate(crd: &Fields) -> Vec<Cause> {
     let mut causes = Vec::new();
-    let spec = crd.get("spec").unwrap_or(&Value::Null);
+    let spec = spec_of(crd);
     for path in ["/group", "/scope", "/names/plural", "/names/kind"] {
         if spec.pointer(path).and_then(Value::as_str).is_none_or(str::is_empty) {
             causes.push(Cause::required(format!("spec{}", path.replace('/', ".")), ""));
@@ -138,9 +143,23 @@ pub(super) fn validate(crd: &Fields) -> Vec<Cause> {
     causes
 }
 
+/// What an update of a definition may not do: its objects are stored by their scope.
+pub(super) fn validate_update(before: &Fields, after: &Fields) -> Vec<Cause> {
+    let scope = &spec_of(after)["scope"];
+    if spec_of(before)["scope"] == *scope {
+        return Vec::new();
+    }
+    let found = scope.to_string();
+    vec![Cause::invalid("spec.scope", &found, "field is immutable")]
+}
+
 fn validate_versions(crd: &Fields, causes: &mut Vec<Cause>) {
     if versions(crd).filter(|version| version["storage"] == true).count() != 1 {
         let why = "must have exactly one version marked as storage version";
+        causes.push(Cause::invalid("spec.versions", "[]", why));
+    }
+    if !versions(crd).any(|version| version["served"] == true) {
+        let why = "the embedded store needs at least one served version";
         causes.push(Cause::invalid("spec.versions", "[]", why));
     }
     for (index, version) in versions(crd).enumerate() {
@@ -160,7 +179,7 @@ fn validate_versions(crd: &Fields, causes: &mut Vec<Cause>) {
 pub(super) fn accept(crd: &mut Fields, registry: &Registry, now: &str) {
     let name = metadata_text(crd, "name").to_owned();
     let conflict = name_conflict(crd, registry, &name);
-    let names = crd["spec"]["names"].clone();
+    let names = spec_of(crd)["names"].clone();
     let mut stored: Vec<Value> = crd
         .get("status")
         .and_then(|status| status["storedVersions"].as_array().cloned())
@@ -206,7 +225,7 @@ fn dated(mut condition: Value, before: &Value, now: &str) -> Value {
 }
 
 fn name_conflict(crd: &Fields, registry: &Registry, own: &str) -> Option<String> {
-    let spec = &crd["spec"];
+    let spec = spec_of(crd);
     let group = spec["group"].as_str().unwrap_or_default();
     let plural = spec["names"]["plural"].as_str().unwrap_or_default();
     let kind = spec["names"]["kind"].as_str().unwrap_or_default();

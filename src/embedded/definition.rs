@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     built_in::{BuiltIn, Rules},
+    scale::ScalePaths,
     schema::Schema,
 };
 use crate::api::resource::{GroupVersionResource, Origin, ResourceType, Scope};
@@ -47,6 +48,8 @@ pub(super) struct Definition {
     pub(super) store: CompactString,
     /// The schema of a custom resource.
     pub(super) schema: Option<Arc<Schema>>,
+    /// Where its numbers of replicas are, when it has a `scale` sub-resource.
+    pub(super) scale: Option<ScalePaths>,
 }
 
 // === impl Definition ===
@@ -64,6 +67,7 @@ impl Definition {
             rules: row.rules,
             store: group_resource(row.plural, row.group),
             schema: None,
+            scale: ScalePaths::built_in(&group_resource(row.plural, row.group)),
             resource: ResourceType {
                 fields: super::selectable::built_in(&gvr),
                 kind: row.kind.into(),

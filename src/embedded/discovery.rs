@@ -69,6 +69,17 @@ pub(super) fn resource_list(registry: &Registry, group: &str, version: &str) -> 
     let mut resources = Vec::new();
     for definition in &served.definitions {
         resources.push(legacy_resource(definition));
+        if definition.scale.is_some() {
+            resources.push(json!({
+                "name": format!("{}/scale", definition.plural()),
+                "singularName": "",
+                "namespaced": definition.namespaced(),
+                "group": "autoscaling",
+                "version": "v1",
+                "kind": "Scale",
+                "verbs": ["get", "patch", "update"],
+            }));
+        }
         if definition.rules.status {
             resources.push(json!({
                 "name": format!("{}/status", definition.plural()),
@@ -181,10 +192,17 @@ fn aggregated_resource(definition: &Arc<Definition>) -> Value {
     if !definition.categories.is_empty() {
         resource["categories"] = texts(&definition.categories);
     }
+    let verbs = ["get", "patch", "update"];
+    let mut subresources = Vec::new();
+    if definition.scale.is_some() {
+        let scale = json!({"group": "autoscaling", "version": "v1", "kind": "Scale"});
+        subresources.push(json!({"subresource": "scale", "responseKind": scale, "verbs": verbs}));
+    }
     if definition.rules.status {
-        resource["subresources"] = json!([{
-            "subresource": "status", "responseKind": kind, "verbs": ["get", "patch", "update"],
-        }]);
+        subresources.push(json!({"subresource": "status", "responseKind": kind, "verbs": verbs}));
+    }
+    if !subresources.is_empty() {
+        resource["subresources"] = subresources.into();
     }
     resource
 }

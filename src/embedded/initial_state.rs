@@ -44,16 +44,23 @@ pub(super) fn normalize(definition: &Definition, fields: &mut Fields) -> Result<
     }
     let Some(text) = fields.remove("stringData") else { return Ok(()) };
     let Value::Object(text) = text else { return Ok(()) };
-    let data = fields.entry("data").or_insert_with(|| json!({}));
+    let name = metadata_text(fields, "name").to_owned();
+    let invalid = |field: String, why: &str| {
+        // The value may be a secret: it is not repeated in the message.
+        Refusal::invalid(definition, &name, vec![Cause::invalid(field, "\"\"", why)])
+    };
+    let data = fields.entry("data").or_insert(Value::Null);
+    if data.is_null() {
+        *data = json!({});
+    }
+    let Value::Object(data) = data else {
+        return Err(invalid("data".into(), "must be a map"));
+    };
     for (key, value) in text {
         let Some(value) = value.as_str() else {
-            let name = metadata_text(fields, "name").to_owned();
-            // The value is a secret: it is not repeated in the message.
-            let field = format!("stringData[{key}]");
-            let cause = Cause::invalid(field, "\"\"", "must be a string");
-            return Err(Refusal::invalid(definition, &name, vec![cause]));
+            return Err(invalid(format!("stringData[{key}]"), "must be a string"));
         };
-        data[key] = STANDARD.encode(value).into();
+        data.insert(key, STANDARD.encode(value).into());
     }
     Ok(())
 }

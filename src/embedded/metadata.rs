@@ -123,11 +123,13 @@ pub(super) fn validate(definition: &Definition, fields: &Fields) -> Vec<Cause> {
     let metadata = fields.get("metadata").and_then(Value::as_object);
     let member = |name: &str| metadata.and_then(|metadata| metadata.get(name));
     for (field, values_are_labels) in [("labels", true), ("annotations", false)] {
+        check_type_of(member(field), field, Value::is_object, &mut causes);
         let map = member(field).and_then(Value::as_object);
         for (key, value) in map.into_iter().flatten() {
             check_pair(field, key, value, values_are_labels, &mut causes);
         }
     }
+    check_type_of(member("finalizers"), "finalizers", Value::is_array, &mut causes);
     let finalizers = member("finalizers").and_then(Value::as_array);
     for finalizer in finalizers.into_iter().flatten() {
         if !finalizer.as_str().is_some_and(names::is_label_key) {
@@ -137,6 +139,18 @@ pub(super) fn validate(definition: &Definition, fields: &Fields) -> Vec<Cause> {
         }
     }
     causes
+}
+
+fn check_type_of(
+    value: Option<&Value>,
+    field: &str,
+    fits: fn(&Value) -> bool,
+    causes: &mut Vec<Cause>,
+) {
+    if let Some(value) = value.filter(|value| !value.is_null() && !fits(value)) {
+        let path = format!("metadata.{field}");
+        causes.push(Cause::invalid(path, &value.to_string(), "has the wrong type"));
+    }
 }
 
 fn check_pair(field: &str, key: &str, value: &Value, label: bool, causes: &mut Vec<Cause>) {

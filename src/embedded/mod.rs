@@ -2,7 +2,8 @@
 //!
 //! A Kubernetes-style API server inside the process: objects, lists, watches, patches, custom
 //! resources and discovery, over JSON, kept in one redb database or in memory. What it lacks, and
-//! says so when asked: server-side apply, protobuf and YAML answers, Tables, admission, defaulting
+//! says so when asked: server-side apply, protobuf and YAML answers, protobuf bodies of all but a
+//! few small kinds, Tables, OpenAPI v2 (`kubectl apply` before 1.29), admission, defaulting
 //! and validation of built-in types, conversion of custom resources, garbage collection by owner
 //! references, and every controller. Its history of changes is memory: after a restart, watches
 //! from older revisions are told that these are too old.
@@ -24,14 +25,18 @@ mod initial_state;
 mod merge_keys;
 mod metadata;
 mod names;
+mod nesting;
 mod non_resource;
 mod openapi;
 mod patch;
+mod protobuf_body;
+mod protobuf_fields;
 mod read;
 mod refusal;
 mod registry;
 mod resource;
 mod review;
+mod scale;
 mod schema;
 mod schema_validation;
 mod selectable;

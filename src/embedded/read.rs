@@ -22,22 +22,18 @@ use crate::api::{
     version::ResourceVersion,
 };
 
-/// The body of one object, with its newline.
-pub(super) fn get(
-    state: &State,
+/// One object.
+pub(super) fn get<'s>(
+    state: &'s State,
     definition: &Definition,
-    form: Form,
     key: &ObjectKey,
     request: GetRequest,
-) -> Result<Vec<u8>, Refusal> {
+) -> Result<&'s StoredObject, Refusal> {
     require_revision(state, request.into())?;
-    let object = state
+    state
         .object(&definition.store, key.as_str())
-        .ok_or_else(|| Refusal::not_found(definition, key.name()))?;
-    let mut out = Vec::new();
-    form::append_single(form, definition, object, &mut out);
-    out.push(b'\n');
-    Ok(out)
+        .map(Arc::as_ref)
+        .ok_or_else(|| Refusal::not_found(definition, key.name()))
 }
 
 /// The body of a list of one namespace, or, when `namespace` is empty, of all.

@@ -5,7 +5,7 @@
 
 use super::{definition::Definition, storage::StorageError};
 use crate::api::{
-    options::OptionsError,
+    options::{InvalidCombination, OptionsError},
     status::{GroupResource, Status, StatusCause, StatusDetails},
 };
 
@@ -100,9 +100,7 @@ impl Refusal {
         match error {
             OptionsError::Combination(combination) => {
                 let kind = GroupResource::new("meta.k8s.io", "ListOptions");
-                let message = format!("Forbidden: {combination}");
-                let cause = StatusCause::field("", "FieldValueForbidden", message);
-                Status::invalid(kind, "", vec![cause]).into()
+                Status::invalid(kind, "", vec![combination_cause(*combination, list)]).into()
             }
             OptionsError::ResourceVersion if !list => {
                 Status::failure(500, "", error.to_string()).into()
@@ -110,6 +108,42 @@ impl Refusal {
             other => Self::bad_request(other.to_string()),
         }
     }
+}
+
+/// The cause of a combination of options that is not allowed (semantics §2).
+fn combination_cause(combination: InvalidCombination, list: bool) -> StatusCause {
+    use InvalidCombination as Invalid;
+    let (field, why) = match combination {
+        Invalid::UnsupportedMatch => {
+            let supported =
+                if list { r#""Exact", "NotOlderThan", """# } else { r#""NotOlderThan""# };
+            let message = format!("Unsupported value: supported values: {supported}");
+            return StatusCause::field("resourceVersionMatch", "FieldValueNotSupported", message);
+        }
+        Invalid::MatchWithoutVersion => (
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        Invalid::MatchWithContinue => {
+            ("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
+        }
+        Invalid::ExactZero => (
+            "resourceVersionMatch",
+            r#"resourceVersionMatch "exact" is forbidden for resourceVersion "0""#,
+        ),
+        Invalid::InitialEventsOnList => {
+            ("sendInitialEvents", "sendInitialEvents is forbidden for list")
+        }
+        Invalid::InitialEventsWithoutMatch => (
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        Invalid::MatchOnPlainWatch => (
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ),
+    };
+    StatusCause::field(field, "FieldValueForbidden", format!("Forbidden: {why}"))
 }
 
 fn resource(definition: &Definition) -> GroupResource<'_> {

@@ -19,9 +19,10 @@ use super::{
     refusal::Refusal,
     registry::Registry,
     review,
+    scale::ScalePaths,
     server::{ApiServer, page_not_found},
     store::{Commit, Store},
-    stored::{StoredObject, go_json, metadata_text},
+    stored::{StoredObject, go_json, metadata_text, typed_json},
     transaction::Transaction,
     watch,
     write::{self, Part, Target, Written},
@@ -52,8 +53,9 @@ pub(super) async fn answer(
     let Some(target) = target(&definition, request)? else { return Ok(page_not_found()) };
     let operation = Operation { server, headers: &parts.headers, query, target, body };
     match request.verb {
+        // HEAD is served for no resource, as for kube-apiserver's built-in ones.
         Verb::Get if parts.method == Method::GET => operation.get(),
-        Verb::List => operation.list(request),
+        Verb::List if parts.method == Method::GET => operation.list(request),
         Verb::Watch if parts.method == Method::GET => operation.watch(request),
         Verb::Create if request.name.is_empty() => operation.create().await,
         Verb::Update if !request.name.is_empty() => operation.update().await,
@@ -101,6 +103,7 @@ fn target(
     let part = match request.subresource.as_str() {
         "" => Part::Main,
         "status" if definition.rules.status => Part::Status,
+        "scale" if definition.scale.is_some() => Part::Scale,
         _ if definition.custom() => return Err(Refusal::not_found(definition, &request.name)),
         _ => return Err(Status::unknown_resource().into()),
     };
@@ -129,6 +132,11 @@ fn target(
     }))
 }
 
+/// The paths of a request that is about the scale of an object.
+fn scale_paths(target: &Target) -> Option<&ScalePaths> {
+    target.definition.scale.as_ref().filter(|_| target.part == Part::Scale)
+}
+
 struct Operation<'r, 'q> {
     server: &'r ApiServer,
     headers: &'r HeaderMap,
@@ -151,8 +159,8 @@ impl Operation<'_, '_> {
             GetRequest::parse(self.query).map_err(|error| Refusal::options(&error, false))?;
         let key = ObjectKey::new(&self.target.namespace, &self.target.name);
         let state = self.server.store.state();
-        let body = read::get(&state, &self.target.definition, form, &key, request)?;
-        Ok(answer::json_text(StatusCode::OK, body))
+        let object = read::get(&state, &self.target.definition, &key, request)?;
+        Ok(self.object(form, StatusCode::OK, object))
     }
 
     fn list_options(&self, request: &ResourceRequest) -> Result<ListOptions, Refusal> {
@@ -213,9 +221,13 @@ impl Operation<'_, '_> {
         let validation = write_request::field_validation(self.query)?;
         let fields = write_request::object(self.headers, &self.body)?;
         let target = self.target.clone();
-        let written = run(&self.server.store, commit, move |transaction| {
-            write::replace(transaction, &target, validation, fields)
-        });
+        let written =
+            run(&self.server.store, commit, move |transaction| match scale_paths(&target) {
+                None => write::replace(transaction, &target, validation, fields),
+                Some(paths) => write::update(transaction, &target, validation, |before| {
+                    paths.apply(before, &fields)
+                }),
+            });
         Ok(self.written(form, &written.await?))
     }
 
@@ -228,7 +240,11 @@ impl Operation<'_, '_> {
         let target = self.target.clone();
         let written = run(&self.server.store, commit, move |transaction| {
             write::update(transaction, &target, validation, |before| {
-                patch.apply(&target.definition, &target.name, before)
+                let apply = |fields| patch.apply(&target.definition, &target.name, fields);
+                match scale_paths(&target) {
+                    None => apply(before),
+                    Some(paths) => paths.apply(before, &apply(&paths.scale_of(before))?),
+                }
             })
         });
         Ok(self.written(form, &written.await?))
@@ -242,8 +258,12 @@ impl Operation<'_, '_> {
     }
 
     fn object(&self, form: Form, code: StatusCode, object: &StoredObject) -> Answer {
+        let definition = &self.target.definition;
         let mut body = Vec::new();
-        form::append_single(form, &self.target.definition, object, &mut body);
+        match scale_paths(&self.target) {
+            None => form::append_single(form, definition, object, &mut body),
+            Some(paths) => body = typed_json(&paths.scale_of(&object.fields)),
+        }
         body.push(b'\n');
         answer::json_text(code, body)
     }

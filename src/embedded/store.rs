@@ -153,7 +153,7 @@ impl Store {
         let disk = self.writer.lock();
         let (answer, changes) = {
             let state = self.state.read();
-            let mut transaction = Transaction::new(&state);
+            let mut transaction = Transaction::new(&state, commit);
             let answer = work(&mut transaction)?;
             (answer, transaction.into_changes())
         };
@@ -179,8 +179,8 @@ impl Store {
 }
 
 impl State {
-    /// Takes an object over from disk. Objects whose definition is gone cannot be served; there
-    /// are none, since a definition is deleted together with its objects.
+    /// Takes an object over from disk. There is none without a definition: definitions serve at
+    /// least one version and are deleted together with their objects.
     fn load(&mut self, store: &str, fields: super::definition::Fields) {
         let Some(definition) = self.definition_for(store) else { return };
         let revision = super::stored::metadata_text(&fields, "resourceVersion");

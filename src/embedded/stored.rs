@@ -30,12 +30,14 @@ pub(super) struct StoredObject {
 // === impl StoredObject ===
 
 impl StoredObject {
-    /// Renders `fields`, whose kind, apiVersion and resource version are those given.
+    /// Renders `fields` with the kind and apiVersion of `definition` and the resource version
+    /// `revision`; 0 leaves it out.
     pub(super) fn new(definition: &Definition, revision: u64, mut fields: Fields) -> Self {
         fields.insert("kind".into(), definition.resource.kind.as_str().into());
         fields.insert("apiVersion".into(), definition.api_version().as_str().into());
         if let Value::Object(metadata) =
             fields.entry("metadata").or_insert_with(|| Value::Object(Fields::new()))
+            && revision > 0
         {
             metadata.insert("resourceVersion".into(), revision.to_string().into());
         }
@@ -71,6 +73,11 @@ impl StoredObject {
         Self::new(definition, revision, self.fields.clone())
     }
 
+    /// The fields alone.
+    pub(super) fn into_fields(self) -> Fields {
+        self.fields
+    }
+
     /// Its metadata; every stored object has it.
     pub(super) fn metadata(&self) -> Option<&Fields> {
         self.fields.get("metadata").and_then(Value::as_object)
@@ -90,8 +97,14 @@ fn render(definition: &Definition, fields: &Fields) -> (Vec<u8>, usize) {
     if definition.custom() {
         return (go_json(fields), 1);
     }
-    let mut out = typed_prefix(&definition.resource.kind, &definition.api_version());
-    let core = out.len();
+    let prefix = typed_prefix(&definition.resource.kind, &definition.api_version());
+    (typed_json(fields), prefix.len())
+}
+
+/// An object in the order of typed ones: kind, apiVersion, metadata, spec, status, the others.
+pub(super) fn typed_json(fields: &Fields) -> Vec<u8> {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let mut out = typed_prefix(text("kind"), text("apiVersion"));
     let first = ["metadata", "spec", "status"];
     let leading = first.iter().filter_map(|name| fields.get(*name).map(|value| (*name, value)));
     let others = fields
@@ -107,7 +120,7 @@ fn render(definition: &Definition, fields: &Fields) -> (Vec<u8>, usize) {
         out.extend_from_slice(&go_json(value));
     }
     out.push(b'}');
-    (out, core)
+    out
 }
 
 /// `{"kind":"K","apiVersion":"V",`, with which typed JSON begins.

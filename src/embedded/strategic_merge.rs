@@ -44,9 +44,9 @@ pub(super) fn apply(
     merge_fields(kind, &mut Vec::new(), target, patch)
 }
 
-fn merge_fields<'p>(
+fn merge_fields(
     kind: &str,
-    path: &mut Vec<&'p str>,
+    path: &mut Vec<&str>,
     target: &mut Fields,
     mut patch: Fields,
 ) -> Result<(), StrategicMergeError> {

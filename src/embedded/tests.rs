@@ -1,6 +1,7 @@
 //! Drives the store through [`ApiServer::call`], as the gateway does.
 
 mod custom_resources;
+mod loopback;
 mod objects;
 mod watches;
 

@@ -8,7 +8,8 @@ pub(super) fn now() -> String {
     format(seconds)
 }
 
-fn format(seconds: u64) -> String {
+/// A time given in seconds since 1970.
+pub(super) fn format(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Years begin in March here, so that the leap day is a year's last; an era is 400 years.
     let shifted = days + 719_468;

@@ -9,8 +9,8 @@ use compact_str::CompactString;
 use super::{
     definition::{Definition, Fields},
     history::Change,
-    store::State,
-    stored::StoredObject,
+    store::{Commit, State},
+    stored::{StoredObject, metadata_text},
 };
 use crate::api::object_key::ObjectKey;
 
@@ -19,6 +19,7 @@ type Slot = (CompactString, ObjectKey);
 /// Uncommitted changes over a state.
 pub(super) struct Transaction<'s> {
     state: &'s State,
+    commit: Commit,
     revision: u64,
     changes: Vec<(CompactString, Change)>,
     overlay: HashMap<Slot, Option<Arc<StoredObject>>>,
@@ -28,8 +29,9 @@ pub(super) struct Transaction<'s> {
 
 impl<'s> Transaction<'s> {
     /// Nothing changed yet.
-    pub(super) fn new(state: &'s State) -> Self {
-        Self { state, revision: state.revision, changes: Vec::new(), overlay: HashMap::new() }
+    pub(super) fn new(state: &'s State, commit: Commit) -> Self {
+        let revision = state.revision;
+        Self { state, commit, revision, changes: Vec::new(), overlay: HashMap::new() }
     }
 
     /// What was committed before.
@@ -97,7 +99,12 @@ impl<'s> Transaction<'s> {
     /// Creates or replaces an object.
     pub(super) fn put(&mut self, definition: &Definition, fields: Fields) -> Arc<StoredObject> {
         self.revision += 1;
-        let object = Arc::new(StoredObject::new(definition, self.revision, fields));
+        let revision = match self.commit {
+            Commit::Keep => self.revision,
+            // Nothing is written: the object shows the revision it has, or none.
+            Commit::DryRun => metadata_text(&fields, "resourceVersion").parse().unwrap_or(0),
+        };
+        let object = Arc::new(StoredObject::new(definition, revision, fields));
         self.record(definition, object.key.clone(), Some(Arc::clone(&object)));
         object
     }

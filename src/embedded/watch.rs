@@ -126,7 +126,8 @@ fn open(
         }
         WatchStart::Events(EventsAfter::Version(version)) => {
             let resource = state.resource(&audience.definition.store);
-            let floor = resource.map_or(state.opened_at(), |resource| resource.history.floor());
+            let floor =
+                resource.map_or_else(|| state.opened_at(), |resource| resource.history.floor());
             match ResourceVersion::new(floor) {
                 Some(floor) if version < floor => Err(Status::watch_expired(version, floor).into()),
                 _ => Ok((Vec::new(), version.get())),
@@ -222,7 +223,11 @@ impl Watch {
                 return Pulled::Ended;
             };
             for change in changes {
+                let before = frames.len();
                 self.audience.append(change, &mut frames);
+                if frames.len() > before {
+                    self.told = change.revision;
+                }
             }
         }
         self.position = self.position.max(state.revision);
@@ -232,10 +237,7 @@ impl Watch {
         match (frames.is_empty(), served) {
             (true, true) => Pulled::Quiet,
             (true, false) => Pulled::Ended,
-            (false, _) => {
-                // The last event may be older than the position: a bookmark is still to tell.
-                Pulled::Frames(frames)
-            }
+            (false, _) => Pulled::Frames(frames),
         }
     }
 

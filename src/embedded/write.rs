@@ -12,6 +12,7 @@ use super::{
     custom_resource::{self, DEFINITIONS},
     definition::{Definition, Fields},
     delete, initial_state, metadata,
+    nesting::{MAX_DEPTH, is_deeper},
     refusal::Refusal,
     schema_validation,
     stored::{StoredObject, metadata_text},
@@ -38,6 +39,8 @@ pub(super) enum Part {
     Main,
     /// `status` alone.
     Status,
+    /// The number of replicas alone, shown as a Scale.
+    Scale,
 }
 
 /// How fields that a schema does not know are met (`fieldValidation`).
@@ -116,6 +119,12 @@ pub(super) fn update(
     check_identity(target, &before, &mut fields)?;
     metadata::carry_over(&mut fields, &before)?;
     keep_other_part(target, &before, &mut fields);
+    if definition.store == DEFINITIONS {
+        let causes = custom_resource::validate_update(&before, &fields);
+        if !causes.is_empty() {
+            return Err(Refusal::invalid(definition, &target.name, causes));
+        }
+    }
     let warnings = settle(transaction, definition, validation, &mut fields)?;
     if definition.rules.generation && desired_state_differs(definition, &before, &fields) {
         let generation = stored.metadata().and_then(|metadata| metadata.get("generation"));
@@ -172,7 +181,7 @@ pub(super) fn served_fields(definition: &Definition, stored: &StoredObject) -> F
     if stored.fields.get("apiVersion").and_then(Value::as_str) == Some(&definition.api_version()) {
         return stored.fields.clone();
     }
-    stored.as_version(definition).fields.clone()
+    stored.as_version(definition).into_fields()
 }
 
 fn check_identity(target: &Target, before: &Fields, fields: &mut Fields) -> Result<(), Refusal> {
@@ -205,13 +214,13 @@ fn name_mismatch(given: &str, expected: &str) -> Refusal {
 /// A write of the object leaves its status alone, a write of its status leaves all else alone.
 fn keep_other_part(target: &Target, before: &Fields, fields: &mut Fields) {
     match target.part {
-        Part::Main if target.definition.rules.status => {
+        Part::Main | Part::Scale if target.definition.rules.status => {
             match before.get("status") {
                 Some(status) => fields.insert("status".into(), status.clone()),
                 None => fields.remove("status"),
             };
         }
-        Part::Main => {}
+        Part::Main | Part::Scale => {}
         Part::Status => {
             let status = fields.remove("status");
             fields.clone_from(before);
@@ -230,6 +239,10 @@ fn settle(
     validation: FieldValidation,
     fields: &mut Fields,
 ) -> Result<Vec<String>, Refusal> {
+    // One level less than allowed: the object itself is one.
+    if fields.values().any(|field| is_deeper(field, MAX_DEPTH - 1)) {
+        return Err(Refusal::bad_request("the object is nested too deeply"));
+    }
     initial_state::normalize(definition, fields)?;
     let name = metadata_text(fields, "name").to_owned();
     let mut causes = metadata::validate(definition, fields);

@@ -3,7 +3,9 @@
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-use super::{definition::Fields, refusal::Refusal, store::Commit, write::FieldValidation};
+use super::{
+    definition::Fields, protobuf_body, refusal::Refusal, store::Commit, write::FieldValidation,
+};
 use crate::api::{
     query::Query,
     status::{GroupResource, Status, StatusCause},
@@ -34,6 +36,8 @@ pub(super) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Fields, Refusal
                 Refusal::bad_request(format!("the object in the body is not valid YAML: {error}"))
             })
         }
+        "application/vnd.kubernetes.protobuf" => protobuf_body::read(body)
+            .map_err(|error| Refusal::unsupported_media_type(error.to_string())),
         _ => Err(unreadable()),
     }
 }

@@ -56,11 +56,13 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Segments>, BoxError>>> {
         match self.get_mut() {
             Self::Whole(body) => Poll::Ready(body.next_frame().map(|data| Ok(Frame::data(data)))),
-            Self::Watch(body) => body.poll_data(context).map(|data| data.map(|data| Ok(Frame::data(data)))),
+            Self::Watch(body) => {
+                body.poll_data(context).map(|data| data.map(|data| Ok(Frame::data(data))))
+            }
             Self::Forward(body) => Pin::new(body).poll_frame(context).map(|frame| {
                 frame.map(|frame| match frame {
                     Ok(frame) => Ok(frame.map_data(Segments::from)),
-                    Err(error) => Err(error.into()),
+                    Err(error) => Err(error),
                 })
             }),
         }

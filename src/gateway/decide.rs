@@ -104,10 +104,7 @@ pub fn for_get(request: GetRequest) -> Result<Requirement, ForwardReason> {
 /// # Errors
 /// One past state is asked for, or a page by node, which upstream cuts from an index of its own
 /// (semantics §3.2).
-pub fn for_list(
-    request: &ListRequest,
-    schema: &FieldSchema,
-) -> Result<Requirement, ForwardReason> {
+pub fn for_list(request: &ListRequest, schema: &FieldSchema) -> Result<Requirement, ForwardReason> {
     let by_node = || {
         let node = schema.position("spec.nodeName").map(FieldTarget::Field);
         request.selection.field.equality_terms().any(|(target, _)| Some(target) == node)

@@ -4,16 +4,11 @@
 //! one with selectors walks the scope. The caller has shown that the snapshot is new enough and
 //! that the asker may see it.
 
-use std::ops::Bound;
-
 use bytes::Bytes;
 
 use crate::{
     api::{
-        continue_token::ContinueToken,
-        object_key::ObjectKey,
-        options::ListRequest,
-        resource::Scope,
+        continue_token::ContinueToken, object_key::ObjectKey, options::ListRequest, resource::Scope,
     },
     cache::{
         audience::AudienceKey,
@@ -22,7 +17,7 @@ use crate::{
     },
     codec::{
         ResourceCodec,
-        gzip::{GzipJoin, deflate_block},
+        gzip::{BlockDeflater, DeflatedBlock, GzipJoin},
         object::Object,
         segments::Segments,
         watch_event::{Form, ListMetadata},
@@ -78,12 +73,13 @@ pub fn list(
 ) -> List {
     let range = key_range(audience);
     let everything = audience.selection.is_everything();
-    let (items, rest) = if everything && is_as_kept(codec, audience.form) && request.limit.is_none() {
+    let (items, rest) = if everything && is_as_kept(codec, audience.form) && request.limit.is_none()
+    {
         (Items::Pages(snapshot.objects.pages(range).collect()), Rest::default())
     } else {
-        let limit = request.limit.map_or(usize::MAX, |limit| {
-            usize::try_from(limit.get()).unwrap_or(usize::MAX)
-        });
+        let limit = request
+            .limit
+            .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
         let (chosen, rest) = choose(snapshot, audience, &range, limit, scope);
         (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
     };
@@ -108,7 +104,7 @@ pub fn list(
 pub fn key_range(audience: &AudienceKey) -> KeyRange {
     match &audience.namespace {
         Some(namespace) => KeyRange::namespace(namespace),
-        None => KeyRange::new(Bound::Unbounded, Bound::Unbounded),
+        None => KeyRange::ALL,
     }
 }
 
@@ -150,11 +146,8 @@ fn choose<'a>(
     if remaining == 0 {
         return (chosen, Rest::default());
     }
-    let token = ContinueToken::after(
-        snapshot.resource_version,
-        last.key(),
-        audience.namespace.is_some(),
-    );
+    let token =
+        ContinueToken::after(snapshot.resource_version, last.key(), audience.namespace.is_some());
     let rest = Rest {
         continue_token: Some(token.encode()),
         remaining: audience.selection.is_everything().then_some(remaining as u64),
@@ -166,8 +159,7 @@ fn joined(codec: &ResourceCodec, form: Form, objects: &[&Object]) -> Segments {
     let mut items = Segments::with_capacity(objects.len() * 2);
     let as_kept = is_as_kept(codec, form);
     for (place, object) in objects.iter().enumerate() {
-        let before =
-            if place == 0 { codec.item_lead(form) } else { codec.item_separator(form) };
+        let before = if place == 0 { codec.item_lead(form) } else { codec.item_separator(form) };
         items.push(Bytes::from_static(before));
         if as_kept {
             items.push(codec.item_join().header(object.core.len()));
@@ -206,7 +198,7 @@ impl Items {
 
 impl List {
     /// Bytes of the body before compression.
-    pub fn len(&self) -> usize {
+    pub fn length(&self) -> usize {
         self.head.len() + self.items.len(self.lead, self.separator) + self.tail.len()
     }
 
@@ -231,29 +223,40 @@ impl List {
     /// The body as one gzip member. Pages that nobody has compressed yet cost time here: not to be
     /// called on a thread that serves connections.
     pub fn compressed(self) -> Segments {
-        let mut gzip = GzipJoin::new();
-        match self.items {
+        let mut deflater = BlockDeflater::new();
+        match &self.items {
             Items::Chosen(_) => {
+                let mut gzip = GzipJoin::new();
                 let plain = self.plain();
-                gzip.push(&deflate_block(plain.iter().map(AsRef::as_ref)));
+                gzip.push(&deflater.block(plain.iter().map(AsRef::as_ref)));
+                gzip.finish()
             }
             Items::Pages(pages) => {
-                gzip.push_stored(&self.head);
-                for (place, page) in pages.iter().enumerate() {
-                    gzip.push_stored(if place == 0 { self.lead } else { self.separator });
-                    gzip.push(&page.compress());
-                }
-                gzip.push_stored(&self.tail);
+                let blocks = pages.iter().map(|page| page.compress(&mut deflater)).collect();
+                self.joined(blocks)
             }
         }
-        gzip.finish()
     }
 
-    /// Whether [`List::compressed`] has only ready forms to join.
-    pub fn is_compressed_already(&self) -> bool {
+    /// As [`List::compressed`], if every page has been compressed already: joining them is cheap.
+    pub fn compressed_before(&self) -> Option<Segments> {
         match &self.items {
-            Items::Chosen(_) => false,
-            Items::Pages(pages) => pages.iter().all(|page| page.deflated().is_some()),
+            Items::Chosen(_) => None,
+            Items::Pages(pages) => {
+                let blocks: Option<_> = pages.iter().map(PageRun::deflated).collect();
+                blocks.map(|blocks| self.joined(blocks))
+            }
         }
+    }
+
+    fn joined(&self, blocks: Vec<DeflatedBlock>) -> Segments {
+        let mut gzip = GzipJoin::new();
+        gzip.push_stored(&self.head);
+        for (place, block) in blocks.iter().enumerate() {
+            gzip.push_stored(if place == 0 { self.lead } else { self.separator });
+            gzip.push(block);
+        }
+        gzip.push_stored(&self.tail);
+        gzip.finish()
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 
 use crate::{
     api::{
-        negotiate::{AnswerKind, negotiate, is_pretty, wants_gzip},
+        negotiate::{AnswerKind, is_pretty, negotiate, wants_gzip},
         object_key::ObjectKey,
         options::{GetRequest, ListOptions, ListRequest, WatchRequest},
         query::Query,

@@ -169,9 +169,8 @@ impl Server {
         patience: Patience,
         arrived: Instant,
     ) -> Result<Readable, ForwardReason> {
-        let warm = shard.wait_until(FILL, |progress| {
-            progress.version.is_some() || progress.failure.is_some()
-        });
+        let warm = shard
+            .wait_until(FILL, |progress| progress.version.is_some() || progress.failure.is_some());
         if warm.await.is_none_or(|progress| progress.version.is_none()) {
             return Err(ForwardReason::Cold);
         }
@@ -226,11 +225,11 @@ fn make_list(
 
 /// The list's bytes, compressed when the client can take it and it is large (semantics §6.4).
 async fn encoded(list: List, gzip: bool) -> (Segments, bool) {
-    if !gzip || list.len() <= COMPRESSED_ABOVE {
+    if !gzip || list.length() <= COMPRESSED_ABOVE {
         return (list.plain(), false);
     }
-    if list.is_compressed_already() {
-        return (list.compressed(), true);
+    if let Some(bytes) = list.compressed_before() {
+        return (bytes, true);
     }
     let plain = list.clone();
     match tokio::task::spawn_blocking(move || list.compressed()).await {

@@ -26,7 +26,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::version::ResourceVersion,
     cache::{audience::AudienceKey, log::Replay, map::OwnedRange},
-    codec::{ResourceCodec, bookmark_template::BookmarkTemplate, segments::Segments, watch_event::EventKind},
+    codec::{
+        ResourceCodec, bookmark_template::BookmarkTemplate, segments::Segments,
+        watch_event::EventKind,
+    },
     identity::grant::Grant,
     shards::subscription::{Next, Subscription},
 };

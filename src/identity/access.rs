@@ -69,10 +69,8 @@ impl Access {
     /// # Errors
     /// [`NoRandomness`].
     pub fn new(upstream: Upstream) -> Result<Self, NoRandomness> {
-        let decisions =
-            Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(KEPT).build();
-        let proven =
-            Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(PROVEN).build();
+        let decisions = Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(KEPT).build();
+        let proven = Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(PROVEN).build();
         let hash = KeyedHash::new()?;
         let grants = Grants::default();
         Ok(Self { shared: Arc::new(Shared { upstream, hash, decisions, proven, grants }) })

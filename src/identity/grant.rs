@@ -36,7 +36,7 @@ pub struct Grants {
 struct Held {
     fingerprint: Fingerprint,
     revoked: CancellationToken,
-    all: Weak<DashMap<Fingerprint, Weak<Held>>>,
+    all: Weak<DashMap<Fingerprint, Weak<Self>>>,
 }
 
 /// How soon a check that failed is tried again.

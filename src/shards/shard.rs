@@ -25,7 +25,12 @@ use crate::{
         log::{LogBudget, Replay},
         watch_cache::{Fill, Snapshot, Violation, WatchCache},
     },
-    codec::{ResourceCodec, bookmark_template::BookmarkTemplate, object::{Object, Representation}, watch_event::WatchEvent},
+    codec::{
+        ResourceCodec,
+        bookmark_template::BookmarkTemplate,
+        object::{Object, Representation},
+        watch_event::WatchEvent,
+    },
 };
 
 use super::{
@@ -356,7 +361,10 @@ pub struct Figures {
 
 impl fmt::Debug for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shard").field("key", &self.key).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Shard")
+            .field("key", &self.key)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,10 @@ use std::{sync::Arc, task::Context};
 
 use crate::{
     api::version::ResourceVersion,
-    cache::{feed::{Batch, Pull}, log::Replay},
+    cache::{
+        feed::{Batch, Pull},
+        log::Replay,
+    },
 };
 
 use super::{

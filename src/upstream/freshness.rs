@@ -213,9 +213,10 @@ impl Freshness {
             let body = body.map_err(|error| error.to_string())?.to_bytes();
             let list: ProbedList =
                 serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-            list.metadata.resource_version.parse().map_err(
-                |error: crate::api::version::InvalidResourceVersion| error.to_string(),
-            )
+            list.metadata
+                .resource_version
+                .parse()
+                .map_err(|error: crate::api::version::InvalidResourceVersion| error.to_string())
         };
         timeout(PROBE_PATIENCE, answer).await.map_err(|_| "no answer in time".to_owned())?
     }

@@ -7,17 +7,17 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 pub mod connection;
-pub mod discovery;
-pub mod freshness;
-pub mod reflector;
-mod turns;
 pub mod credential;
+pub mod discovery;
 pub mod endpoint;
 pub mod error;
+pub mod freshness;
 pub mod kubeconfig;
 pub mod pool;
+pub mod reflector;
 pub mod tls;
 pub mod transport;
+mod turns;
 
 pub use self::{
     error::UpstreamError,
@@ -107,7 +107,9 @@ impl Upstream {
         request: http::Request<RequestBody>,
     ) -> Result<UpgradeOutcome, UpstreamError> {
         match self {
-            Self::Embedded(server) => Ok(UpgradeOutcome::Response(server.call(Lane::Unproven, request).await)),
+            Self::Embedded(server) => {
+                Ok(UpgradeOutcome::Response(server.call(Lane::Unproven, request).await))
+            }
             Self::KubeApiserver(server) => server.send_upgrade(request).await,
         }
     }

@@ -169,9 +169,9 @@ impl FieldSelector {
 
     /// Whether any term looks at a field other than name and namespace.
     pub fn looks_at_fields(&self) -> bool {
-        self.terms.iter().any(|term| {
-            !matches!(term.target, FieldTarget::Name | FieldTarget::Namespace)
-        })
+        self.terms
+            .iter()
+            .any(|term| !matches!(term.target, FieldTarget::Name | FieldTarget::Namespace))
     }
 
     /// The one name that every selected object has.

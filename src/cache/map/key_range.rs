@@ -37,10 +37,13 @@ impl KeyRange {
     }
 
     /// The part of this range after `key`: where a page of a list that ended with `key` goes on.
-    /// `key` must not stand before the range.
+    /// Never more than this range, whatever the key: it may come from a client's continue token.
     #[must_use]
     pub fn after(self, key: &str) -> Self {
-        Self { start: Bound::Excluded(key.into()), ..self }
+        match &self.start {
+            Bound::Included(start) | Bound::Excluded(start) if key < start.as_str() => self,
+            _ => Self { start: Bound::Excluded(key.into()), ..self },
+        }
     }
 }
 
@@ -66,6 +69,8 @@ impl RangeBounds<str> for &KeyRange {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Bound::{Excluded, Unbounded};
+
     use super::*;
 
     #[test]
@@ -82,5 +87,13 @@ mod tests {
     fn after_a_key_excludes_it() {
         let range = KeyRange::namespace("a").after("a/m");
         assert!(!range.contains("a/m") && range.contains("a/m0") && !range.contains("b/x"));
+        assert_eq!(KeyRange::ALL.after("m"), KeyRange::new(Excluded("m".into()), Unbounded));
+    }
+
+    #[test]
+    fn after_a_key_before_the_range_is_the_range() {
+        let range = KeyRange::namespace("b").after("a/secret");
+        assert_eq!(range, KeyRange::namespace("b"));
+        assert!(!KeyRange::namespace("b").after("c/x").contains("c/y"));
     }
 }

@@ -3,8 +3,8 @@
 //! A clone is a version: it costs one reference count, never changes, and never stands in the way
 //! of the writer. A change after a clone copies one path of small nodes (a few KiB), no object
 //! bytes. Neighbouring objects share a page whose buffer holds their items joined, and each page
-//! keeps its items deflated once somebody asked for them; see `page` for how changes are taken
-//! in, and `docs/decisions/0001-pages-with-overlay.md` for why it is built so.
+//! keeps its items deflated from the first request for them until it is changed. See `page` for
+//! how changes are taken in, and `docs/decisions/0001-pages-with-overlay.md` for why all this.
 //!
 //! The map knows no resource versions, selectors, heads or tails. A key range costs O(log n).
 //!
@@ -13,10 +13,12 @@
 //! | `totals` | sums that branches keep |
 //! | `leaves` | the objects of a page in small groups |
 //! | `page` | joined bytes, overlay, deflated form |
+//! | `deflated` | a page's items as a DEFLATE block |
 //! | `node` | the copy-on-write tree |
 //! | `iteration` | walking over objects |
 //! | `runs` | walking over the bytes of a list |
 
+mod deflated;
 mod iteration;
 mod key_range;
 mod leaves;
@@ -40,7 +42,8 @@ pub use self::{
 };
 use crate::codec::{item_join::ItemJoin, object::Object};
 
-/// A persistent ordered map of objects (see the module). `Clone` is O(1).
+/// A persistent ordered map of objects (see the module). `Clone` is O(1). It is meant to have one
+/// writer, whose clones are read.
 #[derive(Clone, Debug)]
 pub struct OrderedMap {
     join: ItemJoin,

@@ -109,7 +109,7 @@ impl Node {
         match self {
             Self::Branch(branch) => Arc::make_mut(branch).insert(join, object),
             Self::Page(page) => {
-                let page = Arc::make_mut(page);
+                let page = page.writable();
                 let previous = page.insert(join, object);
                 let sibling = page.is_overfull().then(|| {
                     let (lower, upper) = page.split(join);
@@ -125,7 +125,7 @@ impl Node {
     pub(super) fn remove(&mut self, join: ItemJoin, key: &str) -> Option<Object> {
         match self {
             Self::Branch(branch) => Arc::make_mut(branch).remove(join, key),
-            Self::Page(page) => Arc::make_mut(page).remove(join, key),
+            Self::Page(page) => page.writable().remove(join, key),
         }
     }
 

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::{OrderedMap, page::Page, totals::Totals};
 use crate::codec::{
-    gzip::{DeflatedBlock, deflate_block},
+    gzip::{BlockDeflater, DeflatedBlock},
     item_join::ItemJoin,
 };
 
@@ -95,7 +95,7 @@ impl PageRun {
             } else {
                 self.close(stretch.take(), &mut segments);
                 push(&mut segments, (index > 0).then_some(&separator));
-                push(&mut segments, item_header(self.join, length).as_ref());
+                push(&mut segments, Some(&self.join.header(length)));
                 push(&mut segments, Some(&object.core));
             }
         }
@@ -105,15 +105,15 @@ impl PageRun {
 
     /// The items as a ready block; `None` if they were not compressed yet, or never are because
     /// the range covers the page in part.
-    pub fn deflated(&self) -> Option<&DeflatedBlock> {
-        self.page.deflated().get().filter(|_| self.is_whole())
+    pub fn deflated(&self) -> Option<DeflatedBlock> {
+        self.is_whole().then(|| self.page.deflated().get()).flatten()
     }
 
     /// The items as a block: the ready one, or one that is made now and, if the range covers the
-    /// page, kept for the next reader.
-    pub fn compress(&self) -> DeflatedBlock {
-        let make = || deflate_block(self.segments().iter().map(|segment| &segment[..]));
-        if self.is_whole() { self.page.deflated().get_or_init(make).clone() } else { make() }
+    /// page, kept for the next reader until the page is changed.
+    pub fn compress(&self, deflater: &mut BlockDeflater) -> DeflatedBlock {
+        let mut make = || deflater.block(self.segments().iter().map(|segment| &segment[..]));
+        if self.is_whole() { self.page.deflated().get_or_make(make) } else { make() }
     }
 
     /// Whether the range covers the page.
@@ -140,22 +140,4 @@ impl PageRun {
 /// Appends what is there and not empty.
 fn push(segments: &mut RunSegments, segment: Option<&Bytes>) {
     segments.extend(segment.filter(|segment| !segment.is_empty()).cloned());
-}
-
-/// What stands before a core that is not part of a page's buffer.
-fn item_header(join: ItemJoin, core_length: usize) -> Option<Bytes> {
-    match join {
-        ItemJoin::Json => None,
-        ItemJoin::Protobuf => {
-            let mut header = [0x12; 11];
-            let (mut rest, mut length) = (core_length, 1);
-            while rest >= 0x80 {
-                header[length] = (rest & 0x7f) as u8 | 0x80;
-                rest >>= 7;
-                length += 1;
-            }
-            header[length] = rest as u8;
-            Some(Bytes::copy_from_slice(&header[..=length]))
-        }
-    }
 }

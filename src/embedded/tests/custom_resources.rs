@@ -117,3 +117,36 @@ async fn refuses_definitions_it_cannot_serve() {
     let (code, _) = post(&server, DEFINITIONS, misnamed).await;
     assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test]
+async fn serves_custom_resources_again_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Storage::Directory(directory.path().to_owned());
+    let open = || ApiServer::open(&storage, Zeroizing::new(TOKEN.into()));
+    let server = open().unwrap();
+    post(&server, DEFINITIONS, definition()).await;
+    let (_, created) = post(&server, WIDGETS, widget(&json!({"size": 1}))).await;
+    assert!(open().is_err(), "two servers cannot share a directory");
+    drop(server);
+    let server = open().unwrap();
+    assert_eq!(get(&server, &format!("{WIDGETS}/a")).await.1, created);
+    let (code, _) = post(&server, DEFINITIONS, definition()).await;
+    assert_eq!(code, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_taken_name_is_not_established() {
+    let server = server();
+    post(&server, DEFINITIONS, definition()).await;
+    let mut other = definition();
+    other["metadata"]["name"] = "gadgets.example.com".into();
+    other["spec"]["names"]["plural"] = "gadgets".into();
+    let (code, body) = post(&server, DEFINITIONS, other).await;
+    assert_eq!(code, StatusCode::CREATED);
+    assert_eq!(body["status"]["conditions"][0]["status"], "False");
+    assert_eq!(get(&server, "/apis/example.com/v1/gadgets").await.0, StatusCode::NOT_FOUND);
+    let mut moved = get(&server, &format!("{DEFINITIONS}/widgets.example.com")).await.1;
+    moved["spec"]["scope"] = "Cluster".into();
+    let path = format!("{DEFINITIONS}/widgets.example.com");
+    assert_eq!(put(&server, &path, moved).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+}

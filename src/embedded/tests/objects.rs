@@ -133,6 +133,15 @@ async fn keeps_status_and_desired_state_apart() {
         (&after["spec"]["replicas"], &after["metadata"]["generation"]),
         (&json!(7), &json!(2))
     );
+    let (code, scale) =
+        patch(&server, &format!("{item}/scale"), "merge", json!({"spec": {"replicas": 6}})).await;
+    assert_eq!((code, &scale["kind"]), (StatusCode::OK, &json!("Scale")));
+    assert_eq!(scale["spec"]["replicas"], 6);
+    let (_, scaled) = get(&server, &item).await;
+    assert_eq!(
+        (&scaled["spec"]["replicas"], &scaled["status"]["replicas"]),
+        (&json!(6), &json!(1))
+    );
     let operations = json!([{"op": "replace", "path": "/spec/replicas", "value": 8}]);
     let (_, after) = patch(&server, &item, "json", operations).await;
     assert_eq!(after["spec"]["replicas"], 8);
@@ -154,8 +163,10 @@ async fn keeps_status_and_desired_state_apart() {
 async fn honours_dry_run_and_preconditions() {
     let server = server();
     let before = server.current_revision();
-    let (code, _) = post(&server, &format!("{CONFIG_MAPS}?dryRun=All"), config_map("a", "1")).await;
+    let (code, dry) =
+        post(&server, &format!("{CONFIG_MAPS}?dryRun=All"), config_map("a", "1")).await;
     assert_eq!((code, server.current_revision()), (StatusCode::CREATED, before));
+    assert_eq!(dry["metadata"].get("resourceVersion"), None);
     let (code, _) = post(&server, &format!("{CONFIG_MAPS}?dryRun=x"), config_map("a", "1")).await;
     assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY);
     post(&server, CONFIG_MAPS, config_map("a", "1")).await;
@@ -245,4 +256,64 @@ async fn remembers_objects_and_revision_but_not_events() {
     let old = created["metadata"]["resourceVersion"].as_str().unwrap();
     let events = get_text(&server, &format!("{CONFIG_MAPS}?watch=1&resourceVersion={old}")).await;
     assert!(events.contains("too old resource version") && events.contains(r#""code":410"#));
+}
+
+#[tokio::test]
+async fn reads_yaml_and_escaped_paths_and_no_other_formats() {
+    let server = server();
+    let yaml = "kind: ClusterRole\napiVersion: rbac.authorization.k8s.io/v1\n\
+                metadata:\n  name: system:x\nrules:\n- verbs: [get]\n  resources: [\"on\"]\n";
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let create =
+        |media_type: &str| server.call(request(Method::POST, path, media_type, yaml.to_owned()));
+    assert_eq!(create("application/yaml; charset=utf-8").await.status(), StatusCode::CREATED);
+    let deep = format!("{yaml}x: {}1{}", "[".repeat(130), "]".repeat(130));
+    let deep = server.call(request(Method::POST, path, "application/yaml", deep)).await;
+    assert_eq!(deep.status(), StatusCode::BAD_REQUEST);
+    let unknown = create("application/cbor").await;
+    assert_eq!(unknown.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let (code, role) = get(&server, &format!("{path}/system%3Ax/")).await;
+    assert_eq!((code, &role["rules"][0]["resources"][0]), (StatusCode::OK, &json!("on")));
+    assert_eq!(get(&server, &format!("{path}/a%2Fb")).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn words_invalid_options_as_kube_apiserver_does() {
+    let server = server();
+    let (code, body) = get(&server, &format!("{CONFIG_MAPS}?resourceVersionMatch=Exact")).await;
+    assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        body["message"],
+        "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
+         resourceVersionMatch is forbidden unless resourceVersion is provided"
+    );
+    let (code, _) = get(&server, &format!("{CONFIG_MAPS}?limit=x")).await;
+    assert_eq!(code, StatusCode::BAD_REQUEST);
+    let (code, body) = get(&server, &format!("{CONFIG_MAPS}/a?resourceVersion=x")).await;
+    assert_eq!((code.as_u16(), body.get("reason")), (500, None));
+}
+
+#[tokio::test]
+async fn refuses_values_of_the_wrong_type() {
+    let server = server();
+    let path = "/api/v1/namespaces/default/secrets";
+    let mut secret = json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "s"},
+                            "data": "x", "stringData": {"a": "b"}});
+    assert_eq!(post(&server, path, secret.clone()).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    secret["data"] = Value::Null;
+    let (code, created) = post(&server, path, secret).await;
+    assert_eq!((code, &created["data"]["a"]), (StatusCode::CREATED, &json!("Yg==")));
+    for metadata in [json!("x"), json!({"name": "x", "labels": "y"}), json!({"name": 5})] {
+        let mut object = config_map("x", "1");
+        object["metadata"] = metadata;
+        let (code, body) = post(&server, CONFIG_MAPS, object).await;
+        assert!(code.is_client_error(), "{body}");
+    }
+    for spec in [json!(null), json!("x"), json!({"group": 1}), json!({"names": [], "versions": 3})]
+    {
+        let crd = json!({"kind": "CustomResourceDefinition",
+            "apiVersion": "apiextensions.k8s.io/v1", "metadata": {"name": "a.b.c"}, "spec": spec});
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        assert_eq!(post(&server, path, crd).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    }
 }

@@ -38,7 +38,7 @@ impl Events {
     }
 }
 
-fn config_map(name: &str, labels: Value) -> Value {
+fn config_map(name: &str, labels: &Value) -> Value {
     json!({"kind": "ConfigMap", "apiVersion": "v1",
            "metadata": {"name": name, "labels": labels}})
 }
@@ -46,7 +46,7 @@ fn config_map(name: &str, labels: Value) -> Value {
 #[tokio::test]
 async fn sends_the_state_its_end_and_what_follows() {
     let server = server();
-    post(&server, CONFIG_MAPS, config_map("a", json!({}))).await;
+    post(&server, CONFIG_MAPS, config_map("a", &json!({}))).await;
     let path = format!("{CONFIG_MAPS}?watch=1&allowWatchBookmarks=true");
     let mut events = Events::open(&server, &path).await;
     assert_eq!(events.expect("ADDED").await["metadata"]["name"], "a");
@@ -54,7 +54,7 @@ async fn sends_the_state_its_end_and_what_follows() {
     assert_eq!(bookmark["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
     let revision = server.current_revision().to_string();
     assert_eq!(bookmark["metadata"]["resourceVersion"], revision.as_str());
-    post(&server, CONFIG_MAPS, config_map("b", json!({}))).await;
+    post(&server, CONFIG_MAPS, config_map("b", &json!({}))).await;
     assert_eq!(events.expect("ADDED").await["metadata"]["name"], "b");
     delete(&server, &format!("{CONFIG_MAPS}/b")).await;
     let gone = loop {
@@ -75,7 +75,7 @@ async fn entering_and_leaving_a_selection_are_added_and_deleted() {
     let path = format!("{CONFIG_MAPS}?watch=1&resourceVersion={revision}&labelSelector=x%3Dy");
     let mut events = Events::open(&server, &path).await;
     let item = format!("{CONFIG_MAPS}/a");
-    post(&server, CONFIG_MAPS, config_map("a", json!({"x": "n"}))).await;
+    post(&server, CONFIG_MAPS, config_map("a", &json!({"x": "n"}))).await;
     patch(&server, &item, "merge", json!({"metadata": {"labels": {"x": "y"}}})).await;
     patch(&server, &item, "merge", json!({"data": {"k": "v"}})).await;
     patch(&server, &item, "merge", json!({"metadata": {"labels": {"x": "n"}}})).await;
@@ -94,7 +94,7 @@ async fn a_quiet_watch_hears_of_other_writes_within_100_milliseconds() {
     let path = format!("/api/v1/pods?watch=1&resourceVersion={revision}&allowWatchBookmarks=true");
     let mut events = Events::open(&server, &path).await;
     let before = Instant::now();
-    post(&server, CONFIG_MAPS, config_map("a", json!({}))).await;
+    post(&server, CONFIG_MAPS, config_map("a", &json!({}))).await;
     let bookmark = events.expect("BOOKMARK").await;
     assert!(before.elapsed() < Duration::from_millis(100), "{:?}", before.elapsed());
     let revision = server.current_revision().to_string();
@@ -108,7 +108,7 @@ async fn ends_in_time_and_skips_the_past_of_a_future_version() {
     let path = format!("{CONFIG_MAPS}?watch=1&resourceVersion={future}&timeoutSeconds=1");
     let mut events = Events::open(&server, &path).await;
     for name in ["a", "b", "c"] {
-        post(&server, CONFIG_MAPS, config_map(name, json!({}))).await;
+        post(&server, CONFIG_MAPS, config_map(name, &json!({}))).await;
     }
     assert_eq!(events.expect("ADDED").await["metadata"]["name"], "c");
     assert_eq!(events.next().await, None);
@@ -117,7 +117,7 @@ async fn ends_in_time_and_skips_the_past_of_a_future_version() {
 #[tokio::test]
 async fn answers_metadata_alone_where_asked() {
     let server = server();
-    post(&server, CONFIG_MAPS, config_map("a", json!({}))).await;
+    post(&server, CONFIG_MAPS, config_map("a", &json!({}))).await;
     let accept = |kind: &str, path: &str| {
         let mut request = request(Method::GET, path, "application/json", String::new());
         let value = format!("application/json;as={kind};g=meta.k8s.io;v=v1");
@@ -131,4 +131,17 @@ async fn answers_metadata_alone_where_asked() {
     assert!(text(answer.into_body()).await.contains(r#""items":null"#));
     let answer = server.call(accept("Table", CONFIG_MAPS)).await;
     assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
+}
+
+#[tokio::test]
+async fn an_event_needs_no_bookmark_of_its_own() {
+    let server = server();
+    let revision = server.current_revision();
+    let path = format!(
+        "{CONFIG_MAPS}?watch=1&resourceVersion={revision}&allowWatchBookmarks=true&timeoutSeconds=1"
+    );
+    let mut events = Events::open(&server, &path).await;
+    post(&server, CONFIG_MAPS, config_map("a", &json!({}))).await;
+    events.expect("ADDED").await;
+    assert_eq!(events.next().await, None, "nothing until the end");
 }

@@ -1,6 +1,6 @@
 //! CustomResourceDefinitions and APIServices, as far as the type table needs them.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use compact_str::{CompactString, format_compact};
 use http::HeaderValue;
@@ -110,10 +110,7 @@ impl CustomResourceDefinition<'_> {
     ///
     /// # Errors
     /// The spec does not have a definition's shape.
-    pub fn types(
-        &self,
-        hasher: &impl BuildHasher,
-    ) -> Result<Vec<ServedType>, serde_json::Error> {
+    pub fn types(&self, hasher: &impl BuildHasher) -> Result<Vec<ServedType>, serde_json::Error> {
         let established = self
             .status
             .conditions
@@ -123,9 +120,8 @@ impl CustomResourceDefinition<'_> {
             return Ok(Vec::new());
         }
         let spec: Spec = serde_json::from_str(self.spec.get())?;
-        let mut state = hasher.build_hasher();
-        (&self.metadata.uid, self.spec.get(), &self.status.accepted_names).hash(&mut state);
-        let fingerprint = state.finish();
+        let decisive = (&self.metadata.uid, self.spec.get(), &self.status.accepted_names);
+        let fingerprint = hasher.hash_one(decisive);
         Ok(spec
             .versions
             .iter()
@@ -136,8 +132,7 @@ impl CustomResourceDefinition<'_> {
 
     fn served(&self, spec: &Spec, version: &Version, fingerprint: u64) -> ServedType {
         let names = &self.status.accepted_names;
-        let scope =
-            if spec.scope == "Namespaced" { Scope::Namespaced } else { Scope::Cluster };
+        let scope = if spec.scope == "Namespaced" { Scope::Namespaced } else { Scope::Cluster };
         let fields: Vec<_> = version
             .selectable_fields
             .iter()

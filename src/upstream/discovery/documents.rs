@@ -91,8 +91,7 @@ impl Resource {
     }
 
     fn to_type(&self, group: &Group, version: &Version) -> Option<ResourceType> {
-        let gvr =
-            GroupVersionResource::new(&group.metadata.name, &version.version, &self.resource);
+        let gvr = GroupVersionResource::new(&group.metadata.name, &version.version, &self.resource);
         let kind = self.response_kind.as_ref()?.kind.clone();
         let list_kind = compact_str::format_compact!("{kind}List");
         let scope = match self.scope {

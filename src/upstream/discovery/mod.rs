@@ -64,8 +64,7 @@ impl Types {
 impl TypeTable {
     /// A table of these types.
     pub fn new(types: impl IntoIterator<Item = ServedType>) -> Self {
-        let types =
-            types.into_iter().map(|served| (served.resource.gvr.clone(), served)).collect();
+        let types = types.into_iter().map(|served| (served.resource.gvr.clone(), served)).collect();
         Self { types }
     }
 

@@ -278,11 +278,9 @@ impl Reflector {
 
     fn begin(&self, next: Next, now: Instant) -> State {
         match next {
-            Next::Fill if self.watch_list => State::WatchListing {
-                decoder: self.decoder(),
-                objects: Vec::new(),
-                requested: now,
-            },
+            Next::Fill if self.watch_list => {
+                State::WatchListing { decoder: self.decoder(), objects: Vec::new(), requested: now }
+            }
             Next::Fill => State::Listing {
                 pages: Pages { objects: Vec::new(), continue_token: None, requested: now },
                 body: Vec::new(),
@@ -362,8 +360,7 @@ impl Reflector {
             };
             match event {
                 Ok(WatchEvent::Error(status)) => {
-                    let next =
-                        if status.code == GONE { Next::Fill } else { Next::Watch(version) };
+                    let next = if status.code == GONE { Next::Fill } else { Next::Watch(version) };
                     effects.extend(some_burst(burst));
                     self.retry(next, None);
                     return Ok(());

@@ -8,10 +8,10 @@ use watchgate_cluster::Cluster;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let cluster = Cluster::builder().user("reader", &["readers"]).start().await?;
+    let cluster = Cluster::builder().start().await?;
     println!("API server: {}", cluster.api_server_url());
     println!("directory: {}", cluster.directory().display());
-    println!("admin kubeconfig: {}", cluster.admin_kubeconfig().display());
+    println!("admin kubeconfig: {}", cluster.admin_kubeconfig()?.display());
     println!("end with ctrl-d");
     let waiting = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
     waiting.await??;

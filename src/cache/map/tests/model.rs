@@ -11,7 +11,7 @@ use super::super::OrderedMap;
 use crate::{
     api::{object_key::ObjectKey, version::ResourceVersion},
     codec::{
-        gzip::GzipJoin,
+        gzip::{BlockDeflater, GzipJoin},
         item_join::ItemJoin,
         object::{Object, ObjectAttributes},
         segments::Segments,
@@ -118,6 +118,7 @@ pub(super) fn check_range(
 fn bodies(map: &OrderedMap, range: (Bound<&str>, Bound<&str>)) -> (Vec<u8>, Vec<u8>) {
     let separator = map.join().separator();
     let (mut identity, mut gzip) = (Segments::new(), GzipJoin::new());
+    let mut deflater = BlockDeflater::new();
     for (index, run) in map.pages(range).enumerate() {
         if index > 0 {
             identity.push(Bytes::from_static(separator));
@@ -127,7 +128,7 @@ fn bodies(map: &OrderedMap, range: (Bound<&str>, Bound<&str>)) -> (Vec<u8>, Vec<
         assert!(run.count() > 0 && segments.iter().all(|segment| !segment.is_empty()));
         assert_eq!(segments.iter().map(|segment| segment.len() as u64).sum::<u64>(), run.length());
         identity.extend(segments);
-        gzip.push(&run.compress());
+        gzip.push(&run.compress(&mut deflater));
         assert_eq!(run.deflated().is_some(), run.is_whole());
     }
     let mut inflated = Vec::new();
