@@ -17,7 +17,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -33,7 +33,11 @@ use crate::{
         tls::{PemPair, Tls, TlsError},
     },
     runtime::Cores,
-    shards::{hub::Hub, registry::Registry},
+    shards::{
+        hub::Hub,
+        pressure::{Budgets, relieve},
+        registry::{Need, Registry},
+    },
     upstream::{
         KubeApiserver, Upstream,
         discovery::{Types, driver::Discoverer},
@@ -65,6 +69,7 @@ struct Background {
     discoverer: Discoverer,
     types: Types,
     eager: Vec<(String, String)>,
+    budgets: Budgets,
     stop: CancellationToken,
 }
 
@@ -111,8 +116,8 @@ const MAX_TUNNELS: usize = 4096;
 /// What is kept of a shard's past: at least the five minutes in which clients come back.
 const LOG_AGE: Duration = Duration::from_secs(600);
 
-/// A log's share of the history budget: large clusters have a few dozen busy resources.
-const LOG_SHARE: u64 = 8;
+/// How often memory is looked at.
+const PRESSURE_PERIOD: Duration = Duration::from_secs(2);
 
 /// How long connections may take to finish when the program ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -155,7 +160,11 @@ impl App {
             .eager()
             .map(|resource| (resource.group.clone(), resource.resource.clone()))
             .collect();
-        let background = Background { hubs, registry, discoverer, types, eager, stop };
+        let budgets = Budgets {
+            objects: config.cache_memory.bytes(),
+            history: config.history_memory.bytes(),
+        };
+        let background = Background { hubs, registry, discoverer, types, eager, budgets, stop };
         Ok(Self { cores, listener, tls, gateway, background, fronts: fronted.name, kubeconfig })
     }
 
@@ -199,7 +208,7 @@ impl App {
 
 impl Background {
     fn start(self, cores: &Cores) {
-        let Self { hubs, registry, discoverer, types, eager, .. } = self;
+        let Self { hubs, registry, discoverer, types, eager, budgets, .. } = self;
         for (core, hub) in cores.placer().cores().iter().zip(hubs.iter()) {
             let hub = Arc::clone(hub);
             let draining = core.draining().clone();
@@ -214,9 +223,18 @@ impl Background {
             });
         };
         until_stopped("discovery", Box::pin(discoverer.run()));
+        until_stopped("memory", Box::pin(watch_memory(Arc::clone(&registry), budgets)));
         if !eager.is_empty() {
             until_stopped("eager shards", Box::pin(open_eager(registry, types, eager)));
         }
+    }
+}
+
+/// Keeps cached objects and histories within their budgets.
+async fn watch_memory(registry: Arc<Registry>, budgets: Budgets) {
+    loop {
+        tokio::time::sleep(PRESSURE_PERIOD).await;
+        relieve(&registry, budgets);
     }
 }
 
@@ -225,8 +243,13 @@ async fn open_eager(registry: Arc<Registry>, types: Types, eager: Vec<(String, S
     loop {
         for served in types.table().iter() {
             let gvr = &served.resource.gvr;
-            if eager.iter().any(|(group, name)| *group == gvr.group && *name == gvr.resource) {
-                registry.open(&served.resource, Representation::Json);
+            let wanted =
+                eager.iter().any(|(group, name)| *group == gvr.group && *name == gvr.resource);
+            if wanted
+                && let Err(error) =
+                    registry.open(&served.resource, Representation::Json, Need::Requests)
+            {
+                debug!(resource = %gvr, %error, "an eager resource is not cached");
             }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -285,7 +308,7 @@ fn registry(
     upstream: &Upstream,
     hubs: &Arc<[Arc<Hub>]>,
 ) -> Arc<Registry> {
-    let budget = LogBudget { bytes: config.history_memory.bytes() / LOG_SHARE, age: LOG_AGE };
+    let budget = LogBudget { bytes: config.history_memory.bytes(), age: LOG_AGE };
     Arc::new_cyclic(|registry: &Weak<Registry>| {
         let registry = Weak::clone(registry);
         let went_back: WentBack = Arc::new(move |shard, violation| {

@@ -232,8 +232,9 @@ impl List {
                 gzip.finish()
             }
             Items::Pages(pages) => {
-                let blocks = pages.iter().map(|page| page.compress(&mut deflater)).collect();
-                self.joined(blocks)
+                let blocks: Vec<_> =
+                    pages.iter().map(|page| page.compress(&mut deflater)).collect();
+                self.joined(&blocks)
             }
         }
     }
@@ -243,13 +244,13 @@ impl List {
         match &self.items {
             Items::Chosen(_) => None,
             Items::Pages(pages) => {
-                let blocks: Option<_> = pages.iter().map(PageRun::deflated).collect();
-                blocks.map(|blocks| self.joined(blocks))
+                let blocks: Option<Vec<_>> = pages.iter().map(PageRun::deflated).collect();
+                blocks.map(|blocks| self.joined(&blocks))
             }
         }
     }
 
-    fn joined(&self, blocks: Vec<DeflatedBlock>) -> Segments {
+    fn joined(&self, blocks: &[DeflatedBlock]) -> Segments {
         let mut gzip = GzipJoin::new();
         gzip.push_stored(&self.head);
         for (place, block) in blocks.iter().enumerate() {
