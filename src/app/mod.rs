@@ -99,6 +99,9 @@ pub enum StartError {
     /// The self-signed certificate.
     #[error(transparent)]
     SelfSigned(#[from] SelfSignedError),
+    /// Connections can't be accepted any more.
+    #[error("the listener failed: {0}")]
+    Listener(io::Error),
     /// Threads could not be started.
     #[error("the runtimes can't be started: {0}")]
     Runtime(io::Error),
@@ -193,14 +196,11 @@ impl App {
             }
         });
         stop.cancel();
-        if let Err(error) = served {
-            error!(%error, "the listener failed");
-        }
         let drained = cores.stop(DRAIN);
         if drained.unfinished > 0 {
             warn!(unfinished = drained.unfinished, "connections were cut at the end of the drain");
         }
-        Ok(())
+        served.map_err(StartError::Listener)
     }
 }
 
