@@ -108,6 +108,12 @@ impl Log {
         }
     }
 
+    /// Changes what the log may keep, from now on.
+    pub fn limit(&mut self, bytes: u64, now: Instant) {
+        self.budget.bytes = bytes;
+        self.trim(now);
+    }
+
     /// Every event after `version`, oldest first; `None` when the log begins later than that.
     pub fn since(&self, version: ResourceVersion) -> Option<Replay> {
         if version < self.start {

@@ -222,6 +222,14 @@ impl WatchCache {
         self.contents.as_ref()?.log.since(version)
     }
 
+    /// Changes how many bytes the log may keep, also of states still to be filled.
+    pub fn limit_log(&mut self, bytes: u64, now: Instant) {
+        self.budget.bytes = bytes;
+        if let Some(contents) = &mut self.contents {
+            contents.log.limit(bytes, now);
+        }
+    }
+
     /// The version after which all events are held.
     pub fn log_start(&self) -> Option<ResourceVersion> {
         self.contents.as_ref().map(|contents| contents.log.start())

@@ -28,7 +28,7 @@ use crate::{
     },
     shards::{
         hub::Hub,
-        registry::Registry,
+        registry::{MemoryFull, Need, Registry},
         shard::{NotCovered, Shard},
     },
     upstream::freshness::{FreshAt, NotProven, Patience, Proofs},
@@ -108,7 +108,7 @@ impl Server {
         authorized: Authorized,
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
-        let shard = self.shard(&read);
+        let shard = self.shard(&read)?;
         if !shard.codec().offers(read.source.form) {
             return Err(ForwardReason::Accept);
         }
@@ -151,14 +151,20 @@ impl Server {
         Ok(response)
     }
 
-    fn shard(&self, read: &Read) -> Arc<Shard> {
+    fn shard(&self, read: &Read) -> Result<Arc<Shard>, ForwardReason> {
         let resource = &read.served.resource;
         let Source { representation, fuller, .. } = read.source;
-        fuller
+        let fuller = fuller
             .and_then(|fuller| self.registry.get(&resource.gvr, fuller))
             .filter(|shard| shard.resource_version().is_some())
-            .filter(|shard| shard.codec().offers(read.source.form))
-            .unwrap_or_else(|| self.registry.open(resource, representation))
+            .filter(|shard| shard.codec().offers(read.source.form));
+        match fuller {
+            Some(fuller) => Ok(fuller),
+            None => self
+                .registry
+                .open(resource, representation, Need::Requests)
+                .map_err(|MemoryFull| ForwardReason::Memory),
+        }
     }
 
     /// Waits until the shard meets the requirement.

@@ -299,6 +299,11 @@ impl Shard {
         cache.audiences().leave(subscription.ticket().audience, subscription.hub().core());
     }
 
+    /// Changes how many bytes the log may keep.
+    pub fn limit_log(&self, bytes: u64, now: Instant) {
+        self.cache.lock().limit_log(bytes, now);
+    }
+
     /// Figures for metrics and readiness: object count, bytes of objects and log, watchers,
     /// audiences, unindexed audiences.
     pub fn figures(&self) -> Figures {

@@ -18,7 +18,10 @@ use tracing::{debug, info, warn};
 use crate::{
     api::resource::{GroupVersionResource, ResourceType},
     codec::object::{Object, Representation},
-    shards::{registry::Registry, shard::Shard},
+    shards::{
+        registry::{Need, Registry},
+        shard::Shard,
+    },
     upstream::{Lane, RequestBody, Upstream},
 };
 
@@ -122,8 +125,8 @@ impl Discoverer {
         let built_in: Vec<_> = core.types().chain(groups.types()).map(Arc::new).collect();
         let follow = |group: &str, resource: &str| {
             let gvr = GroupVersionResource::new(group, "v1", resource);
-            let found = built_in.iter().find(|candidate| candidate.gvr == gvr);
-            found.map(|resource| self.registry.open(resource, Representation::Json))
+            let found = built_in.iter().find(|candidate| candidate.gvr == gvr)?;
+            self.registry.open(found, Representation::Json, Need::Gateway).ok()
         };
         let definitions = follow("apiextensions.k8s.io", "customresourcedefinitions");
         let services = follow("apiregistration.k8s.io", "apiservices");
