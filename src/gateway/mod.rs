@@ -154,9 +154,13 @@ impl Gateway {
         if let Credential::Bearer(token) = credential {
             match answer.status() {
                 StatusCode::UNAUTHORIZED => access.mark_refused(token).await,
-                // The gateway's own words say nothing about the token.
-                status if status.is_server_error() => {}
-                _ if lane == Lane::Unproven => access.mark_proven(token).await,
+                // Other answers may come from before upstream looked at the token.
+                status
+                    if lane == Lane::Unproven
+                        && (status.is_success() || status == StatusCode::FORBIDDEN) =>
+                {
+                    access.mark_proven(token).await;
+                }
                 _ => {}
             }
         }

@@ -31,7 +31,10 @@ use crate::{
         registry::{MemoryFull, Need, Registry},
         shard::{NotCovered, Shard},
     },
-    upstream::freshness::{FreshAt, NotProven, Patience, Proofs},
+    upstream::{
+        discovery::{ServedType, Types},
+        freshness::{FreshAt, NotProven, Patience, Proofs},
+    },
 };
 
 use super::{
@@ -49,6 +52,7 @@ pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Serves reads from shards.
 #[derive(Clone, Debug)]
 pub struct Server {
+    types: Types,
     registry: Arc<Registry>,
     proofs: Arc<Proofs>,
     hubs: Arc<[Arc<Hub>]>,
@@ -90,12 +94,13 @@ const WATCH_SECONDS: std::ops::Range<u64> = 1800..3600;
 impl Server {
     /// Serves from the registry's shards, whose watchers live on `hubs`.
     pub fn new(
+        types: Types,
         registry: Arc<Registry>,
         proofs: Arc<Proofs>,
         hubs: Arc<[Arc<Hub>]>,
         access: Access,
     ) -> Self {
-        Self { registry, proofs, hubs, access }
+        Self { types, registry, proofs, hubs, access }
     }
 
     /// The answer to a read that its asker is allowed.
@@ -152,7 +157,23 @@ impl Server {
     }
 
     fn shard(&self, read: &Read) -> Result<Arc<Shard>, ForwardReason> {
-        let resource = &read.served.resource;
+        let shard = self.open(read)?;
+        // The request's idea of the type is as old as its access review. A shard of another one
+        // would be read with the wrong places of fields; one opened under an outdated one would
+        // stay when the others were closed.
+        let wanted = read.served.fingerprint;
+        let present = self.types.get(&shard.key().gvr).map(|served| served.fingerprint);
+        if present != Some(shard.fingerprint()) {
+            self.registry.close(|candidate| candidate.id() == shard.id());
+        }
+        if shard.fingerprint() != wanted || present != Some(wanted) {
+            return Err(ForwardReason::Cold);
+        }
+        Ok(shard)
+    }
+
+    fn open(&self, read: &Read) -> Result<Arc<Shard>, ForwardReason> {
+        let ServedType { resource, fingerprint, .. } = &read.served;
         let Source { representation, fuller, .. } = read.source;
         let fuller = fuller
             .and_then(|fuller| self.registry.get(&resource.gvr, fuller))
@@ -162,7 +183,7 @@ impl Server {
             Some(fuller) => Ok(fuller),
             None => self
                 .registry
-                .open(resource, representation, Need::Requests)
+                .open(resource, *fingerprint, representation, Need::Requests)
                 .map_err(|MemoryFull| ForwardReason::Memory),
         }
     }
