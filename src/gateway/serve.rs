@@ -83,6 +83,9 @@ const LIST: Patience =
 /// Clients that open a watch with the state wait anyway (DESIGN "Freshness").
 const WATCH: Patience = Patience { stream: Duration::from_millis(100), total: BLOCK };
 
+/// Objects that a list may look at on a thread that serves connections: about half a millisecond.
+const SCANNED_HERE: usize = 4096;
+
 /// Frames of connections that pack no TLS records.
 const PLAIN_FRAME: usize = 64 << 10;
 
@@ -130,7 +133,7 @@ impl Server {
             }
             What::List(request, audience) => {
                 let scope = read.served.resource.scope;
-                let list = make_list(&readable, &shard, scope, &request, &audience, authorized);
+                let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
                 let (bytes, is_gzip) = encoded(list, read.gzip).await;
                 let mut response = whole(bytes, max_frame, shard.key().representation);
                 if is_gzip {
@@ -239,15 +242,31 @@ fn get(
     list::get(&readable.snapshot, shard.codec(), key, form).ok_or(ForwardReason::Absent)
 }
 
-fn make_list(
+async fn make_list(
     readable: &Readable,
     shard: &Shard,
     scope: Scope,
-    request: &ListRequest,
-    audience: &AudienceKey,
+    request: ListRequest,
+    audience: AudienceKey,
     _authorized: Authorized,
 ) -> List {
-    list::list(&readable.snapshot, shard.codec(), scope, request, audience)
+    let (snapshot, codec) = (Arc::clone(&readable.snapshot), Arc::clone(shard.codec()));
+    if list::looks_at(&snapshot, &codec, &request, &audience) <= SCANNED_HERE {
+        return list::list(&snapshot, &codec, scope, &request, &audience);
+    }
+    let (request, audience) = (Arc::new(request), Arc::new(audience));
+    let scan = {
+        let (snapshot, codec) = (Arc::clone(&snapshot), Arc::clone(&codec));
+        let (request, audience) = (Arc::clone(&request), Arc::clone(&audience));
+        move || list::list(&snapshot, &codec, scope, &request, &audience)
+    };
+    match tokio::task::spawn_blocking(scan).await {
+        Ok(list) => list,
+        Err(error) => {
+            warn!(%error, "a list could not be made aside");
+            list::list(&snapshot, &codec, scope, &request, &audience)
+        }
+    }
 }
 
 /// The list's bytes, compressed when the client can take it and it is large (semantics §6.4).
