@@ -134,6 +134,11 @@ impl Driver {
                     self.shard.set_failure(&reason);
                     Ok(())
                 }
+                Effect::Unreadable(reason) => {
+                    warn!(shard = %self.shard.key(), reason, "upstream's state cannot be kept");
+                    self.shard.withdraw(&reason);
+                    Ok(())
+                }
             };
             if let Err(violation) = outcome {
                 warn!(shard = %self.shard.key(), %violation, "filling the shard anew");

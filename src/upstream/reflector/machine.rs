@@ -73,6 +73,9 @@ pub enum Effect {
     Apply(Vec<WatchEvent>),
     /// The shard cannot be filled, for a person to read.
     Failure(String),
+    /// Nor can it be as long as upstream has what it has: its complete state holds something that
+    /// cannot be kept. What is held cannot be kept true any more.
+    Unreadable(String),
 }
 
 /// Whether the answer's body is to be read.
@@ -214,16 +217,16 @@ impl Reflector {
             }
             State::Watching { mut decoder, version } => {
                 decoder.push(chunk);
-                self.watching(decoder, version, codec, effects)
+                self.watching(decoder, version, codec, effects).map_err(Effect::Failure)
             }
             idle @ State::Idle { .. } => {
                 self.state = idle;
                 Ok(())
             }
         };
-        if let Err(reason) = outcome {
+        if let Err(effect) = outcome {
             self.retry(Next::Fill, None);
-            effects.push(Effect::Failure(reason));
+            effects.push(effect);
         }
     }
 
@@ -319,9 +322,9 @@ impl Reflector {
         requested: Instant,
         codec: &ResourceCodec,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), String> {
-        while let Some(frame) = decoder.next_frame().map_err(|error| error.to_string())? {
-            match codec.decode_watch_event(frame).map_err(|error| error.to_string())? {
+    ) -> Result<(), Effect> {
+        while let Some(frame) = decoder.next_frame().map_err(unreadable)? {
+            match codec.decode_watch_event(frame).map_err(unreadable)? {
                 WatchEvent::Added(object) => objects.push(object),
                 WatchEvent::Bookmark(bookmark) if bookmark.initial_events_end => {
                     let version = bookmark.resource_version;
@@ -329,14 +332,17 @@ impl Reflector {
                     effects.push(Effect::Fill { objects, version, requested });
                     self.failures = 0;
                     self.watching_since = Some(requested);
-                    return self.watching(decoder, version, codec, effects);
+                    let watching = self.watching(decoder, version, codec, effects);
+                    return watching.map_err(Effect::Failure);
                 }
                 WatchEvent::Bookmark(_) => {}
                 WatchEvent::Error(status) => {
-                    return Err(format!("upstream ended the list: {}", status.message));
+                    let reason = format!("upstream ended the list: {}", status.message);
+                    return Err(Effect::Failure(reason));
                 }
                 WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {
-                    return Err("a change arrived among the initial events".into());
+                    let reason = "a change arrived among the initial events";
+                    return Err(Effect::Failure(reason.into()));
                 }
             }
         }
@@ -388,7 +394,7 @@ impl Reflector {
             Ok(page) => page,
             Err(error) => {
                 self.retry(Next::Fill, None);
-                effects.push(Effect::Failure(error.to_string()));
+                effects.push(unreadable(error));
                 return;
             }
         };
@@ -430,6 +436,10 @@ fn version_of(event: &WatchEvent) -> Option<ResourceVersion> {
     }
 }
 
+fn unreadable(error: impl ToString) -> Effect {
+    Effect::Unreadable(error.to_string())
+}
+
 fn some_burst(burst: Vec<WatchEvent>) -> Option<Effect> {
     (!burst.is_empty()).then_some(Effect::Apply(burst))
 }
@@ -447,3 +457,6 @@ pub fn accept(representation: Representation, stream: bool) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
