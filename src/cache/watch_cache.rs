@@ -191,6 +191,12 @@ impl WatchCache {
         }
     }
 
+    /// Drops objects and log, but not what version was shown: the next fill must not be older.
+    pub fn withdraw(&mut self) {
+        self.contents = None;
+        self.generation += 1;
+    }
+
     /// Drops objects and log, and forgets what was shown: the next fill may be older.
     pub fn clear(&mut self) {
         self.contents = None;

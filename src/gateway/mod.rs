@@ -150,6 +150,7 @@ impl Gateway {
             Credential::Bearer(token) => access.lane(token).await,
             Credential::Nothing | Credential::Unclear => Lane::Unproven,
         };
+        let asks_watch = read::is_watch(&request);
         let answer = forwarder.forward(request, lane, connection.peer).await;
         if let Credential::Bearer(token) = credential {
             match answer.status() {
@@ -164,7 +165,11 @@ impl Gateway {
                 _ => {}
             }
         }
-        let mut response = answer.map(ResponseBody::Forward);
+        let is_watch = asks_watch && answer.status() == StatusCode::OK;
+        let mut response = answer.map(|body| {
+            let draining = || connection.draining.clone();
+            ResponseBody::Forward(if is_watch { body.ending_with(draining()) } else { body })
+        });
         response.headers_mut().append(CACHE_STATUS, reason.header());
         response
     }

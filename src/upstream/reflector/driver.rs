@@ -147,16 +147,14 @@ impl Driver {
                     })
                 }
                 Effect::Apply(burst) => self.shard.apply(burst, Instant::now()).map(|_| ()),
-                Effect::Abandon(reason) => {
-                    warn!(shard = %self.shard.key(), reason, "can't be filled: forwarding");
-                    self.shard.clear(false);
-                    self.cleared.borrow_and_update();
-                    self.shard.set_failure(&reason);
-                    Ok(())
-                }
                 Effect::Failure(reason) => {
                     warn!(shard = %self.shard.key(), reason, "the shard's upstream stream broke");
                     self.shard.set_failure(&reason);
+                    Ok(())
+                }
+                Effect::Withdraw(reason) => {
+                    warn!(shard = %self.shard.key(), reason, "upstream's state cannot be kept");
+                    self.shard.withdraw(&reason);
                     Ok(())
                 }
             };

@@ -77,7 +77,7 @@ pub enum Effect {
     Failure(String),
     /// The shard cannot be brought up to date although upstream answers: what it holds grows old,
     /// and must not be served any longer.
-    Abandon(String),
+    Withdraw(String),
 }
 
 /// Whether the answer's body is to be read.
@@ -99,6 +99,15 @@ enum State {
     Listing { pages: Pages, body: Vec<u8> },
     /// Live events are arriving.
     Watching { decoder: FrameDecoder, version: ResourceVersion },
+}
+
+/// Why an answer is of no use.
+#[derive(Debug)]
+enum Trouble {
+    /// The next one may be better.
+    Broken(String),
+    /// As long as upstream has what it has, or the gateway no other rights, the next one is not.
+    Lasting(String),
 }
 
 #[derive(Debug)]
@@ -207,9 +216,13 @@ impl Reflector {
             _ => Next::Fill,
         };
         // Neither the wrong rights nor a type that is gone mend themselves in a moment.
-        let lasting = status.is_client_error() && !matches!(status.as_u16(), 410 | 429);
+        let trouble = if status.is_client_error() && !matches!(status.as_u16(), 410 | 429) {
+            Trouble::Lasting(reason)
+        } else {
+            Trouble::Broken(reason)
+        };
         self.retry(next, retry_after);
-        (Verdict::Discard, Some(self.unanswered(reason, lasting, now)))
+        (Verdict::Discard, Some(self.unanswered(trouble, now)))
     }
 
     /// Bytes of the body, in order.
@@ -232,18 +245,16 @@ impl Reflector {
             }
             State::Watching { mut decoder, version } => {
                 decoder.push(chunk);
-                self.watching(decoder, version, codec, effects)
+                self.watching(decoder, version, codec, effects).map_err(Trouble::Broken)
             }
             idle @ State::Idle { .. } => {
                 self.state = idle;
                 Ok(())
             }
         };
-        if let Err(reason) = outcome {
-            // An object that can't be read once can't be read again: the first refill decides.
-            let lasting = self.stale_since.is_some();
+        if let Err(trouble) = outcome {
             self.retry(Next::Fill, None);
-            effects.push(self.unanswered(reason, lasting, now));
+            effects.push(self.unanswered(trouble, now));
         }
     }
 
@@ -339,9 +350,9 @@ impl Reflector {
         requested: Instant,
         codec: &ResourceCodec,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), String> {
-        while let Some(frame) = decoder.next_frame().map_err(|error| error.to_string())? {
-            match codec.decode_watch_event(frame).map_err(|error| error.to_string())? {
+    ) -> Result<(), Trouble> {
+        while let Some(frame) = decoder.next_frame().map_err(unreadable)? {
+            match codec.decode_watch_event(frame).map_err(unreadable)? {
                 WatchEvent::Added(object) => objects.push(object),
                 WatchEvent::Bookmark(bookmark) if bookmark.initial_events_end => {
                     let version = bookmark.resource_version;
@@ -350,14 +361,17 @@ impl Reflector {
                     self.failures = 0;
                     self.stale_since = None;
                     self.watching_since = Some(requested);
-                    return self.watching(decoder, version, codec, effects);
+                    let watching = self.watching(decoder, version, codec, effects);
+                    return watching.map_err(Trouble::Broken);
                 }
                 WatchEvent::Bookmark(_) => {}
                 WatchEvent::Error(status) => {
-                    return Err(format!("upstream ended the list: {}", status.message));
+                    let reason = format!("upstream ended the list: {}", status.message);
+                    return Err(Trouble::Broken(reason));
                 }
                 WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {
-                    return Err("a change arrived among the initial events".into());
+                    let reason = "a change arrived among the initial events";
+                    return Err(Trouble::Broken(reason.into()));
                 }
             }
         }
@@ -410,7 +424,7 @@ impl Reflector {
             Ok(page) => page,
             Err(error) => {
                 self.retry(Next::Fill, None);
-                effects.push(self.unanswered(error.to_string(), true, now));
+                effects.push(self.unanswered(unreadable(error), now));
                 return;
             }
         };
@@ -429,15 +443,19 @@ impl Reflector {
         self.state = State::Idle { next, wait: None };
     }
 
-    /// What an answer that is no data means: after a while, or at once when it is `lasting`, the
-    /// shard's contents are given up. Before the next attempt is under way, `state` says which.
-    fn unanswered(&mut self, reason: String, lasting: bool, now: Instant) -> Effect {
+    /// What trouble means for what the shard holds: at once when it lasts, or after a while when
+    /// what comes next is the complete state, it is given up.
+    fn unanswered(&mut self, trouble: Trouble, now: Instant) -> Effect {
+        let (reason, lasting) = match trouble {
+            Trouble::Broken(reason) => (reason, false),
+            Trouble::Lasting(reason) => (reason, true),
+        };
         let State::Idle { next: Next::Fill | Next::Page(_), .. } = self.state else {
             return Effect::Failure(reason);
         };
         let since = *self.stale_since.get_or_insert(now);
         if lasting || now.saturating_duration_since(since) >= PATIENCE {
-            return Effect::Abandon(reason);
+            return Effect::Withdraw(reason);
         }
         Effect::Failure(reason)
     }
@@ -466,6 +484,10 @@ fn version_of(event: &WatchEvent) -> Option<ResourceVersion> {
     }
 }
 
+fn unreadable(error: impl ToString) -> Trouble {
+    Trouble::Lasting(error.to_string())
+}
+
 fn some_burst(burst: Vec<WatchEvent>) -> Option<Effect> {
     (!burst.is_empty()).then_some(Effect::Apply(burst))
 }
@@ -483,3 +505,6 @@ pub fn accept(representation: Representation, stream: bool) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
