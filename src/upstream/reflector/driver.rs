@@ -101,7 +101,7 @@ impl Driver {
                 Ok(Some(Ok(frame))) => {
                     if let Ok(chunk) = frame.into_data() {
                         let codec = Arc::clone(self.shard.codec());
-                        self.reflector.received(chunk, &codec, &mut effects);
+                        self.reflector.received(chunk, &codec, Instant::now(), &mut effects);
                     }
                 }
             }
@@ -140,7 +140,7 @@ impl Driver {
                 if matches!(violation, Violation::WentBack { .. }) {
                     (self.went_back)(&self.shard, &violation);
                 }
-                self.reflector.begin_anew();
+                self.reflector.begin_anew(Instant::now());
                 return;
             }
         }
