@@ -1,5 +1,7 @@
 //! Objects and events for tests, made by the codec from the API server's own layout.
 
+pub(crate) mod history;
+
 use std::{fmt::Write as _, sync::Arc};
 
 use bytes::Bytes;
