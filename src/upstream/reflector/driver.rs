@@ -94,7 +94,7 @@ impl Driver {
             let frame = tokio::select! {
                 biased;
                 _ = self.cleared.wait_for(|progress| progress.cleared != seen) => {
-                    self.reflector.begin_anew();
+                    self.reflector.begin_anew(Instant::now());
                     return;
                 }
                 frame = timeout_at(deadline.into(), body.frame()) => frame,
@@ -163,7 +163,7 @@ impl Driver {
                 if matches!(violation, Violation::WentBack { .. }) {
                     (self.went_back)(&self.shard, &violation);
                 }
-                self.reflector.begin_anew();
+                self.reflector.begin_anew(Instant::now());
                 return;
             }
         }
