@@ -120,10 +120,8 @@ mod tests {
     fn its_own_cpu_time_rises_with_work() {
         let own = Process::own();
         let before = own.usage().unwrap();
-        let mut sum = 0_u64;
-        while own.usage().unwrap().cpu < before.cpu + Duration::from_millis(20) {
-            sum = sum.wrapping_add(std::hint::black_box(sum) + 1);
-        }
+        // Reading /proc is itself work, mostly of the system.
+        while own.usage().unwrap().cpu < before.cpu + Duration::from_millis(20) {}
         assert!(before.resident > 100_000);
         assert!(matches!(Process::new(u32::MAX).usage(), Err(ProcessError::Unreadable { .. })));
     }
