@@ -14,6 +14,8 @@ use crate::{
 
 /// An event loop that runs a task later than this in one of a hundred cases distorts delays.
 const TOLERABLE_LAG_MS: f64 = 20.0;
+/// A load generator that uses less than this waits most of the time, whatever the server uses.
+const NOTABLE_CORES: f64 = 0.05;
 
 /// The processes to account for. The first server is the one that ratios are about.
 #[derive(Clone, Debug)]
@@ -150,6 +152,7 @@ fn bottleneck(
 ) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(server) = server
+        && own.cores >= NOTABLE_CORES
         && own.cpu_seconds >= server.cpu_seconds
     {
         reasons.push(format!(
