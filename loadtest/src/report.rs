@@ -86,7 +86,7 @@ impl fmt::Display for WatchReport {
         let mut table = Table::default();
         table.row("server", &self.server);
         let (count, connections) = (scenario.watchers, watches.connections);
-        let opened = format!("{count} on {connections} connections, {:?}", scenario.protocol);
+        let opened = format!("{count} on {connections} connections, {}", scenario.protocol);
         table.row("watches", format!("{opened}, opened in {:.1} s", watches.open_seconds));
         let Writes { due, attempted, succeeded, failed, .. } = writes;
         table.row("writes", format!("{succeeded} of {due} due, {failed} failed"));

@@ -4,7 +4,7 @@
 //! here, another protocol is another implementation. Nothing is pooled and nothing is sent again: a
 //! load tester must know which connection a stream is on, and every failure counts.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use clap::ValueEnum;
@@ -79,7 +79,7 @@ pub enum TransportError {
     #[error("HTTP: {}", chain(.0))]
     Http(#[from] hyper::Error),
     /// The server does not speak the protocol asked for.
-    #[error("the server did not agree to {0:?}")]
+    #[error("the server did not agree to {0}")]
     Protocol(Protocol),
     /// The request cannot be put into HTTP.
     #[error("request: {0}")]
@@ -116,6 +116,17 @@ struct Http1 {
 struct Http2 {
     target: Arc<Target>,
     sender: http2::SendRequest<Full<Bytes>>,
+}
+
+// === impl Protocol ===
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        })
+    }
 }
 
 // === impl Call ===
