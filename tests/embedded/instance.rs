@@ -92,7 +92,7 @@ impl Instance {
         ensure!(text.contains(&format!("server: {url}\n")), "another server in the kubeconfig");
         let data = kubeconfig.parent().context("a kubeconfig in a directory")?;
         let ca = std::fs::read_to_string(data.join("watchgate-ca.crt"))?;
-        let client = Client::builder(&url, &ca).shared().build()?;
+        let client = Client::builder(&url, &ca).build()?;
         Ok(Self { process, url, kubeconfig, token, client, directory })
     }
 

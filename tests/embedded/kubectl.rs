@@ -62,7 +62,10 @@ pub(crate) async fn files_are_applied_again_and_again(instance: Arc<Instance>) -
     let bad = widget.replace("size: 3", "size: huge");
     let refused = instance.kubectl_any(&["apply", "-f", "-"], &bad).await?;
     ensure!(!refused.status.success() && refused.stderr.contains("spec.size"), "{refused:?}");
-    says(&instance, &["delete", "--wait=false", "-f", "-"], MANIFEST, &[], "").await?;
+    let deleted = instance.kubectl_with(&["delete", "-f", "-"], widget).await?;
+    ensure!(deleted.contains("\"one\" deleted"), "{deleted}");
+    // The store takes a namespace and all that is in it away at once.
+    instance.kubectl_with(&["delete", "--ignore-not-found", "-f", "-"], MANIFEST).await?;
     let left = instance.kubectl(&["get", "crd,ns", "-o", "name"]).await?;
     ensure!(!left.contains("first"), "{left}");
     Ok(())
