@@ -52,6 +52,16 @@ pub enum StorageError {
         /// The database.
         path: PathBuf,
     },
+    /// The file is not a database, or a damaged one.
+    #[error(
+        "embedded store: {path} cannot be read: {source}; move it away to begin with an empty store"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        source: Box<redb::Error>,
+    },
     /// The database failed.
     #[error("embedded store: the database failed: {0}")]
     Database(#[source] Box<redb::Error>),
@@ -108,7 +118,10 @@ impl Disk {
             (DatabaseError::DatabaseAlreadyOpen, Storage::Directory(directory)) => {
                 StorageError::InUse { path: directory.join(FILE) }
             }
-            (error, _) => failed(error),
+            (error, Storage::Directory(directory)) => {
+                StorageError::Damaged { path: directory.join(FILE), source: Box::new(error.into()) }
+            }
+            (error, Storage::Memory) => failed(error),
         })?;
         let disk = Self { database };
         let contents = disk.read()?;

@@ -82,3 +82,29 @@ pub(crate) async fn a_taken_port_is_explained(shared: Arc<Instance>) -> Result<(
     ensure!(!shared.home().join("other").exists(), "files are made before the port is had");
     Ok(())
 }
+
+/// A data directory that cannot hold a store is named, with what to do.
+pub(crate) async fn unusable_directories_are_explained(_shared: Arc<Instance>) -> Result<()> {
+    let home = tempfile::tempdir()?;
+    let start = async |directory: &std::path::Path| {
+        let mut command = program(home.path());
+        command.args(["--secure-port", "0", "--data-dir"]).arg(directory);
+        run(command, "").await
+    };
+    let file = home.path().join("file");
+    std::fs::write(&file, "")?;
+    let refused = start(&file).await?;
+    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    ensure!(
+        refused.stderr.contains("--data-dir") && refused.stderr.contains("file"),
+        "{refused:?}"
+    );
+
+    let data = home.path().join("data");
+    std::fs::create_dir(&data)?;
+    std::fs::write(data.join("embedded-store.redb"), [b'x'; 4096])?;
+    let refused = start(&data).await?;
+    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    ensure!(refused.stderr.contains("embedded-store.redb cannot be read"), "{refused:?}");
+    Ok(())
+}

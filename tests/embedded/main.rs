@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         .test("in_memory_forgets", lifecycle::in_memory_forgets)
         .test("a_data_directory_has_one_program", lifecycle::a_data_directory_has_one_program)
         .test("a_taken_port_is_explained", lifecycle::a_taken_port_is_explained)
+        .test("unusable_directories_are_explained", lifecycle::unusable_directories_are_explained)
         .test("no_embedded_store_by_accident", refusals::no_embedded_store_by_accident)
         .test("half_an_upstream_is_refused", refusals::half_an_upstream_is_refused)
         .run()
