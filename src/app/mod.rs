@@ -179,7 +179,7 @@ impl App {
     pub fn run(self, config: &Config) -> Result<(), StartError> {
         let Self { cores, listener, tls, gateway, background, fronts, kubeconfig } = self;
         let path = kubeconfig
-            .write(config.data_directory.as_deref())
+            .write(config.data_directory.as_deref(), &config.upstream)
             .map_err(|(path, source)| StartError::File { path, source })?;
         let embedded = matches!(config.upstream, UpstreamChoice::Embedded(_));
         announce(&start_text::start_text(

@@ -46,6 +46,8 @@ pub(crate) async fn in_memory_forgets(_shared: Arc<Instance>) -> Result<()> {
     let instance = Instance::start_new(&["--in-memory"]).await?;
     ensure!(instance.log()?.contains("in memory, gone at the end"), "{}", instance.log()?);
     keep_one(&instance).await?;
+    let kept = instance.kubeconfig.with_file_name("watchgate.kubeconfig");
+    ensure!(!kept.exists(), "the kubeconfig of the store that keeps objects was written");
     let instance = instance.restart(&["--in-memory"]).await?;
     let found = instance.kubectl_any(&["get", "configmap", "kept"], "").await?;
     ensure!(found.stderr.contains("NotFound"), "{found:?}");
