@@ -149,7 +149,8 @@ impl App {
         let proofs = Arc::new(Proofs::new(fronted.upstream.clone(), went_back));
         let stop = CancellationToken::new();
         let tunnels = Tunnels::new(MAX_TUNNELS, cores.draining().clone());
-        let server = Server::new(Arc::clone(&registry), proofs, Arc::clone(&hubs), access.clone());
+        let server =
+            Server::new(types.clone(), Arc::clone(&registry), proofs, hubs.clone(), access.clone());
         let gateway = Gateway::new(Parts {
             types: types.clone(),
             policies: config.resource_policies.clone(),
@@ -253,8 +254,12 @@ async fn open_eager(registry: Arc<Registry>, types: Types, eager: Vec<(String, S
             let wanted =
                 eager.iter().any(|(group, name)| *group == gvr.group && *name == gvr.resource);
             if wanted
-                && let Err(error) =
-                    registry.open(&served.resource, Representation::Json, Need::Requests)
+                && let Err(error) = registry.open(
+                    &served.resource,
+                    served.fingerprint,
+                    Representation::Json,
+                    Need::Requests,
+                )
             {
                 debug!(resource = %gvr, %error, "an eager resource is not cached");
             }

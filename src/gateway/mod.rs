@@ -150,17 +150,26 @@ impl Gateway {
             Credential::Bearer(token) => access.lane(token).await,
             Credential::Nothing | Credential::Unclear => Lane::Unproven,
         };
+        let asks_watch = read::is_watch(&request);
         let answer = forwarder.forward(request, lane, connection.peer).await;
         if let Credential::Bearer(token) = credential {
             match answer.status() {
                 StatusCode::UNAUTHORIZED => access.mark_refused(token).await,
-                // The gateway's own words say nothing about the token.
-                status if status.is_server_error() => {}
-                _ if lane == Lane::Unproven => access.mark_proven(token).await,
+                // Other answers may come from before upstream looked at the token.
+                status
+                    if lane == Lane::Unproven
+                        && (status.is_success() || status == StatusCode::FORBIDDEN) =>
+                {
+                    access.mark_proven(token).await;
+                }
                 _ => {}
             }
         }
-        let mut response = answer.map(ResponseBody::Forward);
+        let is_watch = asks_watch && answer.status() == StatusCode::OK;
+        let mut response = answer.map(|body| {
+            let draining = || connection.draining.clone();
+            ResponseBody::Forward(if is_watch { body.ending_with(draining()) } else { body })
+        });
         response.headers_mut().append(CACHE_STATUS, reason.header());
         response
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use http::{HeaderMap, HeaderName, Method, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method, Request, header, request::Parts};
 
 use crate::{
     api::{
@@ -98,6 +98,13 @@ impl Read {
             _ => Err(ForwardReason::Method),
         }
     }
+}
+
+/// Whether a request is a watch, of whatever resource and form. Its answer may end at any time.
+pub(super) fn is_watch<B>(request: &Request<B>) -> bool {
+    let Ok(query) = Query::parse(request.uri().query()) else { return false };
+    let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
+    matches!(info, Ok(RequestInfo::Resource(resource)) if resource.verb == Verb::Watch)
 }
 
 /// A request whose type is known.
