@@ -76,6 +76,9 @@ impl Read {
         if parts.headers.contains_key(header::UPGRADE) {
             return Err(ForwardReason::Upgrade);
         }
+        if parts.headers.contains_key(header::ORIGIN) {
+            return Err(ForwardReason::CrossOrigin);
+        }
         let query = Query::parse(parts.uri.query()).map_err(|_| ForwardReason::Options)?;
         let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query)
             .map_err(|_| ForwardReason::Path)?;

@@ -15,6 +15,8 @@ pub enum ForwardReason {
     Cold,
     /// Anything but one bearer token and nothing else.
     Credentials,
+    /// A page of another origin asks; whether it may see the answer is in upstream's flags only.
+    CrossOrigin,
     /// Upstream denied the access review, or refused the token.
     Denied,
     /// Exactly one past state is asked for.
@@ -57,6 +59,7 @@ impl ForwardReason {
             Self::Accept => "accept",
             Self::Cold => "cold",
             Self::Credentials => "credentials",
+            Self::CrossOrigin => "cross-origin",
             Self::Denied => "denied",
             Self::Exact => "exact-version",
             Self::Method => "method",
@@ -79,6 +82,7 @@ impl ForwardReason {
             Self::Accept => "watchgate; fwd=bypass; detail=accept",
             Self::Cold => "watchgate; fwd=uri-miss; detail=cold",
             Self::Credentials => "watchgate; fwd=bypass; detail=credentials",
+            Self::CrossOrigin => "watchgate; fwd=bypass; detail=cross-origin",
             Self::Denied => "watchgate; fwd=bypass; detail=denied",
             Self::Exact => "watchgate; fwd=miss; detail=exact-version",
             Self::Method => "watchgate; fwd=method; detail=method",
@@ -112,6 +116,7 @@ mod tests {
             ForwardReason::Accept,
             ForwardReason::Cold,
             ForwardReason::Credentials,
+            ForwardReason::CrossOrigin,
             ForwardReason::Denied,
             ForwardReason::Exact,
             ForwardReason::Method,
