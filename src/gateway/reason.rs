@@ -27,7 +27,7 @@ pub enum ForwardReason {
     NotProven,
     /// Options that are invalid, or whose meaning only upstream knows.
     Options,
-    /// A path that is not canonical, or not of a resource.
+    /// A path that is not canonical, in absolute form, or not of a resource.
     Path,
     /// The resource's policy is off.
     Policy,
