@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use http::StatusCode;
+use watchgate_cluster::Protocol;
 
 use crate::{
     front::{
         Front, Side,
-        answer::{self, Body},
+        answer::{self, Answer, Body, ensure_relayed},
         rights,
         wire::Head,
     },
@@ -78,6 +79,13 @@ pub(crate) async fn never_served(front: Arc<Front>) -> Result<()> {
             "GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {authorization}\r\n\r\n"
         );
         compare(&front, target, &request, &request).await?;
+        let ask = async |side| {
+            let client = front.client_of(side).token(front.cluster.token("admin"));
+            let client = client.protocol(Protocol::Http2).build()?;
+            Answer::to(client.get(target), false).await
+        };
+        let (direct, through) = (ask(Side::Direct).await?, ask(Side::Through).await?);
+        ensure_relayed(&format!("HTTP/2: {target}"), &direct, &through)?;
     }
     Ok(())
 }
