@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         .test("odd_heads_are_never_served", paths::odd_heads)
         .test("targets_arrive_byte_for_byte", paths::byte_for_byte)
         .test("what_was_sent_is_not_sent_again", replay::not_after_the_body)
+        .test("writes_without_a_body_are_not_sent_again", replay::not_after_the_head)
         .test("what_was_not_sent_is_sent_anew", replay::of_what_was_not_sent)
         .test("websockets_watch", sockets::websockets_watch)
         .test("kubectl_proxy_works_in_front", sockets::kubectl_proxy)

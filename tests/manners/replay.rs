@@ -32,6 +32,23 @@ pub(crate) async fn not_after_the_body(front: Arc<Front>) -> Result<()> {
     scripted.stop().await
 }
 
+/// A write without a body counts as sent with its head: upstream may have acted on it.
+pub(crate) async fn not_after_the_head(front: Arc<Front>) -> Result<()> {
+    let scripted = Scripted::start(&front).await?;
+    let client = scripted.client(Protocol::Http1)?;
+    for (number, method) in [Method::DELETE, Method::POST].into_iter().enumerate() {
+        for path in ["/hang-up", "/hang-up-if-reused"] {
+            ensure!(client.get("/ok").send().await?.status == StatusCode::OK);
+            let target = format!("{path}?bare={number}");
+            let answer = client.request(method.clone(), &target).send().await?;
+            let seen = scripted.seen(&target);
+            ensure!(seen.len() == 1, "{method} {target}: {seen:?}");
+            ensure!(answer.status == StatusCode::BAD_GATEWAY, "{method} {target}: {answer:?}");
+        }
+    }
+    scripted.stop().await
+}
+
 /// A connection that upstream closed while nobody used it costs no request, and a read that meets
 /// the end of a used connection is asked once more.
 pub(crate) async fn of_what_was_not_sent(front: Arc<Front>) -> Result<()> {
