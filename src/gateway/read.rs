@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use http::{HeaderMap, HeaderName, Method, Request, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method, Request, Version, header, request::Parts};
 
 use crate::{
     api::{
@@ -75,6 +75,13 @@ impl Read {
         }
         if parts.headers.contains_key(header::UPGRADE) {
             return Err(ForwardReason::Upgrade);
+        }
+        if parts.headers.contains_key(header::ORIGIN) {
+            return Err(ForwardReason::CrossOrigin);
+        }
+        // HTTP/1 in absolute form speaks to a proxy; HTTP/2 always names the authority.
+        if parts.version <= Version::HTTP_11 && parts.uri.authority().is_some() {
+            return Err(ForwardReason::Path);
         }
         let query = Query::parse(parts.uri.query()).map_err(|_| ForwardReason::Options)?;
         let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query)
