@@ -323,8 +323,8 @@ impl Reflector {
         codec: &ResourceCodec,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Effect> {
-        while let Some(frame) = decoder.next_frame().map_err(unreadable)? {
-            match codec.decode_watch_event(frame).map_err(unreadable)? {
+        while let Some(frame) = decoder.next_frame().map_err(|error| unreadable(&error))? {
+            match codec.decode_watch_event(frame).map_err(|error| unreadable(&error))? {
                 WatchEvent::Added(object) => objects.push(object),
                 WatchEvent::Bookmark(bookmark) if bookmark.initial_events_end => {
                     let version = bookmark.resource_version;
@@ -394,7 +394,7 @@ impl Reflector {
             Ok(page) => page,
             Err(error) => {
                 self.retry(Next::Fill, None);
-                effects.push(unreadable(error));
+                effects.push(unreadable(&error));
                 return;
             }
         };
@@ -436,7 +436,7 @@ fn version_of(event: &WatchEvent) -> Option<ResourceVersion> {
     }
 }
 
-fn unreadable(error: impl ToString) -> Effect {
+fn unreadable(error: &impl ToString) -> Effect {
     Effect::Unreadable(error.to_string())
 }
 
