@@ -81,9 +81,9 @@ pub(crate) async fn garbage_and_broken_frames(cluster: Arc<Cluster>) -> Result<(
     let mut other = watch_from_memory(&it.client, &it.other, after).await?;
     let faults = [Fault::Garbage, Fault::Noise, Fault::Truncated, Fault::BrokenOff];
     for (step, fault) in faults.into_iter().enumerate() {
-        let first = write(&it.direct, &it.collection, "spoilt", 10 * step).await?;
-        warm(&it.client, &it.collection).await?;
+        write(&it.direct, &it.collection, "spoilt", 10 * step).await?;
         it.recovers().await?;
+        let first = version_of(&warm(&it.client, &it.collection).await?)?;
         let mut watch = watch_from_memory(&it.client, &it.collection, first).await?;
         let before = it.mangler.spoilt();
         it.mangler.set(fault);
@@ -117,9 +117,9 @@ pub(crate) async fn an_object_that_cannot_be_read(cluster: Arc<Cluster>) -> Resu
     let it = Setting::start(&cluster, "unreadable").await?;
     let after = version_of(&warm(&it.client, &it.other).await?)?;
     let mut other = watch_from_memory(&it.client, &it.other, after).await?;
-    let first = write(&it.direct, &it.collection, "spoilt", 0).await?;
-    warm(&it.client, &it.collection).await?;
+    write(&it.direct, &it.collection, "spoilt", 0).await?;
     it.recovers().await?;
+    let first = version_of(&warm(&it.client, &it.collection).await?)?;
     let mut watch = watch_from_memory(&it.client, &it.collection, first).await?;
 
     it.mangler.set(Fault::Unversioned);

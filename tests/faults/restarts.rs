@@ -104,10 +104,10 @@ async fn follows(client: &Client, collection: &str) -> Result<Duration> {
 pub(crate) async fn history_is_lost_without_a_change(cluster: Arc<Cluster>) -> Result<()> {
     let collection = collection(&cluster, "quiet").await?;
     let direct = front::direct(&cluster)?;
-    let before = write(&direct, &collection, "kept", 0).await?;
+    write(&direct, &collection, "kept", 0).await?;
     let front = Front::start(&cluster).await?;
     let client = front.client(&cluster)?;
-    warm(&client, &collection).await?;
+    let before = version_of(&warm(&client, &collection).await?)?;
     let mut watch = watch_from_memory(&client, &collection, before).await?;
     // Others write, so that the restarted server's history begins after the shard's version.
     for step in 0..20 {
@@ -128,12 +128,12 @@ pub(crate) async fn history_is_lost_without_a_change(cluster: Arc<Cluster>) -> R
 pub(crate) async fn history_is_lost_with_a_change(cluster: Arc<Cluster>) -> Result<()> {
     let collection = collection(&cluster, "changed").await?;
     let direct = front::direct(&cluster)?;
-    let before = write(&direct, &collection, "kept", 0).await?;
+    write(&direct, &collection, "kept", 0).await?;
     let cutter = Cutter::start(cluster.api_server_address()).await?;
     let front = Front::start_before(&cluster, &cutter.url()).await?;
     front.ready().await?;
     let client = front.client(&cluster)?;
-    warm(&client, &collection).await?;
+    let before = version_of(&warm(&client, &collection).await?)?;
     let mut watch = watch_from_memory(&client, &collection, before).await?;
     cutter.refuse().await;
     let missed = write(&direct, &collection, "kept", 1).await?;
