@@ -99,6 +99,9 @@ pub enum StartError {
     /// The self-signed certificate.
     #[error(transparent)]
     SelfSigned(#[from] SelfSignedError),
+    /// Connections can't be accepted any more.
+    #[error("the listener failed: {0}")]
+    Listener(io::Error),
     /// Threads could not be started.
     #[error("the runtimes can't be started: {0}")]
     Runtime(io::Error),
@@ -139,13 +142,14 @@ impl App {
         let hubs: Arc<[Arc<Hub>]> = (0..cores.placer().cores().len())
             .map(|core| Arc::new(Hub::new(CoreId(u16::try_from(core).unwrap_or(u16::MAX)))))
             .collect();
-        let registry = registry(config, &cores, &fronted.upstream, &hubs);
+        let (registry, went_back) = registry(config, &cores, &fronted.upstream, &hubs);
         let types = Types::default();
         let access = Access::new(fronted.upstream.clone())?;
-        let proofs = Arc::new(Proofs::new(fronted.upstream.clone()));
+        let proofs = Arc::new(Proofs::new(fronted.upstream.clone(), went_back));
         let stop = CancellationToken::new();
         let tunnels = Tunnels::new(MAX_TUNNELS, cores.draining().clone());
-        let server = Server::new(Arc::clone(&registry), proofs, Arc::clone(&hubs), access.clone());
+        let server =
+            Server::new(types.clone(), Arc::clone(&registry), proofs, hubs.clone(), access.clone());
         let gateway = Gateway::new(Parts {
             types: types.clone(),
             policies: config.resource_policies.clone(),
@@ -193,14 +197,11 @@ impl App {
             }
         });
         stop.cancel();
-        if let Err(error) = served {
-            error!(%error, "the listener failed");
-        }
         let drained = cores.stop(DRAIN);
         if drained.unfinished > 0 {
             warn!(unfinished = drained.unfinished, "connections were cut at the end of the drain");
         }
-        Ok(())
+        served.map_err(StartError::Listener)
     }
 }
 
@@ -246,8 +247,12 @@ async fn open_eager(registry: Arc<Registry>, types: Types, eager: Vec<(String, S
             let wanted =
                 eager.iter().any(|(group, name)| *group == gvr.group && *name == gvr.resource);
             if wanted
-                && let Err(error) =
-                    registry.open(&served.resource, Representation::Json, Need::Requests)
+                && let Err(error) = registry.open(
+                    &served.resource,
+                    served.fingerprint,
+                    Representation::Json,
+                    Need::Requests,
+                )
             {
                 debug!(resource = %gvr, %error, "an eager resource is not cached");
             }
@@ -307,22 +312,28 @@ fn registry(
     cores: &Cores,
     upstream: &Upstream,
     hubs: &Arc<[Arc<Hub>]>,
-) -> Arc<Registry> {
+) -> (Arc<Registry>, WentBack) {
     let budget = LogBudget { bytes: config.history_memory.bytes(), age: LOG_AGE };
-    Arc::new_cyclic(|registry: &Weak<Registry>| {
-        let registry = Weak::clone(registry);
-        let went_back: WentBack = Arc::new(move |shard, violation| {
-            error!(shard = %shard.key(), %violation, "dropping everything that is cached");
-            if let Some(registry) = registry.upgrade() {
-                registry.clear_all();
-            }
-        });
+    let registry = Arc::new_cyclic(|registry: &Weak<Registry>| {
+        let told = when_it_went_back(Weak::clone(registry));
         let (upstream, runtime) = (upstream.clone(), cores.background().clone());
         let start = Box::new(move |shard| {
-            let reflector = driver::run(shard, upstream.clone(), Arc::clone(&went_back));
+            let reflector = driver::run(shard, upstream.clone(), Arc::clone(&told));
             runtime.spawn(reflector).abort_handle()
         });
         Registry::new(Arc::clone(hubs), budget, start)
+    });
+    let went_back = when_it_went_back(Arc::downgrade(&registry));
+    (registry, went_back)
+}
+
+/// Drops everything that is cached: the store behind is not the one that was shown.
+fn when_it_went_back(registry: Weak<Registry>) -> WentBack {
+    Arc::new(move |shard, violation| {
+        error!(shard = %shard.key(), %violation, "dropping everything that is cached");
+        if let Some(registry) = registry.upgrade() {
+            registry.clear_all();
+        }
     })
 }
 

@@ -9,8 +9,9 @@
 //! [`read`] and [`decide`] say whether memory could answer, [`serve`] whether it does; whatever says
 //! no gives a [`reason::ForwardReason`] and the request goes upstream as it came. Guarantees: no byte
 //! from memory without an `Authorized`; no forwarded request with a right of the gateway; every
-//! response says where it came from.
+//! response says where it came from, and so does a line in the access log (`-v 4`).
 
+mod access_log;
 pub mod body;
 pub mod decide;
 pub mod forward;
@@ -41,6 +42,7 @@ use crate::{
 };
 
 use self::{
+    access_log::Entry,
     body::ResponseBody,
     forward::Forwarder,
     health::Check,
@@ -152,9 +154,13 @@ impl Gateway {
         if let Credential::Bearer(token) = credential {
             match answer.status() {
                 StatusCode::UNAUTHORIZED => access.mark_refused(token).await,
-                // The gateway's own words say nothing about the token.
-                status if status.is_server_error() => {}
-                _ if lane == Lane::Unproven => access.mark_proven(token).await,
+                // Other answers may come from before upstream looked at the token.
+                status
+                    if lane == Lane::Unproven
+                        && (status.is_success() || status == StatusCode::FORBIDDEN) =>
+                {
+                    access.mark_proven(token).await;
+                }
                 _ => {}
             }
         }
@@ -187,8 +193,12 @@ impl Handler for Gateway {
         connection: &Arc<ConnectionInfo>,
     ) -> Response<ResponseBody> {
         let via = via(request.version());
+        let entry = Entry::of(&request);
         let mut response = self.answer(request, connection).await;
         response.headers_mut().append(header::VIA, via);
+        if let Some(entry) = entry {
+            entry.write(&response, connection.peer);
+        }
         response
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         options::{GetRequest, ListOptions, ListRequest, WatchRequest},
         query::Query,
         request::{RequestInfo, ResourceRequest, Verb},
-        resource::{ResourceType, Scope},
+        resource::{GroupVersionResource, ResourceType, Scope},
         selector::Selection,
     },
     cache::audience::AudienceKey,
@@ -202,8 +202,14 @@ fn scope(
         Scope::Namespaced if !namespace.is_empty() => Ok(Some(namespace.clone())),
         Scope::Namespaced if request.verb == Verb::Get => Err(ForwardReason::Resource),
         Scope::Namespaced => Ok(None),
-        // The one cluster-scoped resource whose requests carry a namespace: its own name.
-        Scope::Cluster if namespace.is_empty() || request.resource.resource == "namespaces" => {
+        Scope::Cluster if namespace.is_empty() => Ok(None),
+        // The one cluster-scoped resource whose requests carry a namespace: its own name. Anything
+        // wider would ask for a permission in a namespace and show the whole cluster.
+        Scope::Cluster
+            if request.resource == GroupVersionResource::new("", "v1", "namespaces")
+                && request.verb == Verb::Get
+                && request.name == *namespace =>
+        {
             Ok(None)
         }
         Scope::Cluster => Err(ForwardReason::Resource),

@@ -24,9 +24,14 @@ use tokio::time::{error::Elapsed, timeout, timeout_at};
 
 use crate::{
     api::version::ResourceVersion,
+    cache::watch_cache::Violation,
     codec::{frame_decoder::FrameDecoder, watch_event::WatchEvent},
     shards::shard::{Shard, ShardId},
-    upstream::{Lane, RequestBody, Upstream, reflector::machine::accept, turns::Turns},
+    upstream::{
+        Lane, RequestBody, Upstream,
+        reflector::{driver::WentBack, machine::accept},
+        turns::Turns,
+    },
 };
 
 /// Proof that a shard at this version or later answers a request for the latest state.
@@ -56,18 +61,18 @@ pub struct Patience {
 }
 
 /// Proves freshness for one shard.
-#[derive(Debug)]
 pub struct Freshness {
     shard: Arc<Shard>,
     upstream: Upstream,
+    went_back: WentBack,
     probes: Turns<Result<ResourceVersion, Arc<str>>>,
     auxiliaries: Turns<()>,
 }
 
 /// The proofs of all shards of one upstream.
-#[derive(Debug)]
 pub struct Proofs {
     upstream: Upstream,
+    went_back: WentBack,
     by_shard: DashMap<ShardId, Arc<Freshness>>,
 }
 
@@ -81,6 +86,9 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 /// (semantics §5.4).
 const AUXILIARY_SECONDS: u64 = 3;
 
+/// Between auxiliary watches that brought nothing.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// A frame of an auxiliary watch may be an object.
 const MAX_FRAME: usize = 64 << 20;
 
@@ -93,12 +101,24 @@ impl FreshAt {
     }
 }
 
+impl std::fmt::Debug for Proofs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proofs").field("shards", &self.by_shard.len()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Freshness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Freshness").field("shard", &self.shard).finish_non_exhaustive()
+    }
+}
+
 // === impl Proofs ===
 
 impl Proofs {
-    /// None yet.
-    pub fn new(upstream: Upstream) -> Self {
-        Self { upstream, by_shard: DashMap::new() }
+    /// None yet. `went_back` is told when a probe finds the store older than what a shard shows.
+    pub fn new(upstream: Upstream, went_back: WentBack) -> Self {
+        Self { upstream, went_back, by_shard: DashMap::new() }
     }
 
     /// The proofs of a shard, shared by all who ask for them.
@@ -108,7 +128,8 @@ impl Proofs {
         }
         // Shards are opened rarely; their number is that of the served types.
         self.by_shard.retain(|_, freshness| !freshness.shard.progress().borrow().closed);
-        let freshness = Freshness::new(Arc::clone(shard), self.upstream.clone());
+        let freshness =
+            Freshness::new(Arc::clone(shard), self.upstream.clone(), Arc::clone(&self.went_back));
         Arc::clone(&self.by_shard.entry(shard.id()).or_insert_with(|| Arc::new(freshness)))
     }
 }
@@ -117,8 +138,8 @@ impl Proofs {
 
 impl Freshness {
     /// Proofs for `shard`, asked of the upstream that fills it.
-    pub fn new(shard: Arc<Shard>, upstream: Upstream) -> Self {
-        Self { shard, upstream, probes: Turns::new(), auxiliaries: Turns::new() }
+    pub fn new(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) -> Self {
+        Self { shard, upstream, went_back, probes: Turns::new(), auxiliaries: Turns::new() }
     }
 
     /// Proves that the shard is as new as the store was at `arrived`.
@@ -152,10 +173,18 @@ impl Freshness {
         if self.stream_reaches(wanted, patience.stream).await {
             return Ok(FreshAt(wanted));
         }
+        if patience.total <= patience.stream {
+            return Err(NotProven::TooSlow);
+        }
         let deadline = tokio::time::Instant::from_std(arrived + patience.total);
         let reached = timeout_at(deadline, async {
             while !self.has_reached(wanted) {
+                let before = self.shard.resource_version();
                 self.auxiliary().await;
+                if self.shard.resource_version() == before {
+                    // Refused or without news: not in a tight loop.
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         });
         reached.await.map_err(|_: Elapsed| NotProven::TooSlow)?;
@@ -194,7 +223,23 @@ impl Freshness {
         }
     }
 
+    /// Asks the store for its version. It can't be below one that the shard showed before: then the
+    /// store was restored from the past, and nothing that is cached is true any more.
     async fn run_probe(&self) -> Result<ResourceVersion, String> {
+        let shown = self.shard.resource_version();
+        let found = self.ask_version().await?;
+        match shown {
+            // Shown still: otherwise somebody else noticed and the shard was emptied since.
+            Some(shown) if found < shown && self.has_reached(shown) => {
+                let violation = Violation::WentBack { found, shown };
+                (self.went_back)(&self.shard, &violation);
+                Err(violation.to_string())
+            }
+            _ => Ok(found),
+        }
+    }
+
+    async fn ask_version(&self) -> Result<ResourceVersion, String> {
         let target = format!("{}?limit=1", self.shard.key().gvr.path());
         let request = Request::get(target)
             .header(header::ACCEPT, METADATA_LIST)

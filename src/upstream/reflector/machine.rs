@@ -31,6 +31,8 @@ pub struct Reflector {
     watch_list: bool,
     failures: u32,
     watching_since: Option<Instant>,
+    /// Since when the shard's contents can't be continued, if they can't.
+    stale_since: Option<Instant>,
 }
 
 /// What the driver is to do.
@@ -71,8 +73,11 @@ pub enum Effect {
     Template(BookmarkTemplate),
     /// Events after what was handed over before.
     Apply(Vec<WatchEvent>),
-    /// The shard cannot be filled, for a person to read.
+    /// The stream broke, for a person to read. What the shard holds is still true up to its version.
     Failure(String),
+    /// The shard cannot be brought up to date although upstream answers: what it holds grows old,
+    /// and must not be served any longer.
+    Abandon(String),
 }
 
 /// Whether the answer's body is to be read.
@@ -130,6 +135,9 @@ const GONE: i32 = 410;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
+/// Contents that could not be continued for this long, although upstream answers, are given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A stream that lived this long was a success: the next failure waits shortly again.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -145,6 +153,7 @@ impl Reflector {
             watch_list: true,
             failures: 0,
             watching_since: None,
+            stale_since: None,
         }
     }
 
@@ -177,6 +186,7 @@ impl Reflector {
         if status == StatusCode::OK {
             if matches!(self.state, State::Watching { .. }) {
                 self.watching_since = Some(now);
+                self.stale_since = None;
             }
             return (Verdict::Read, None);
         }
@@ -196,12 +206,20 @@ impl Reflector {
             (State::Watching { version, .. }, _) => Next::Watch(version),
             _ => Next::Fill,
         };
+        // Neither the wrong rights nor a type that is gone mend themselves in a moment.
+        let lasting = status.is_client_error() && !matches!(status.as_u16(), 410 | 429);
         self.retry(next, retry_after);
-        (Verdict::Discard, Some(Effect::Failure(reason)))
+        (Verdict::Discard, Some(self.unanswered(reason, lasting, now)))
     }
 
     /// Bytes of the body, in order.
-    pub fn received(&mut self, chunk: Bytes, codec: &ResourceCodec, effects: &mut Vec<Effect>) {
+    pub fn received(
+        &mut self,
+        chunk: Bytes,
+        codec: &ResourceCodec,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
         let outcome = match self.take() {
             State::Listing { pages, mut body } => {
                 body.extend_from_slice(&chunk);
@@ -222,8 +240,10 @@ impl Reflector {
             }
         };
         if let Err(reason) = outcome {
+            // An object that can't be read once can't be read again: the first refill decides.
+            let lasting = self.stale_since.is_some();
             self.retry(Next::Fill, None);
-            effects.push(Effect::Failure(reason));
+            effects.push(self.unanswered(reason, lasting, now));
         }
     }
 
@@ -235,7 +255,7 @@ impl Reflector {
     /// The body ended cleanly.
     pub fn ended(&mut self, codec: &ResourceCodec, now: Instant, effects: &mut Vec<Effect>) {
         match self.take() {
-            State::Listing { pages, body } => self.page_read(pages, body, codec, effects),
+            State::Listing { pages, body } => self.page_read(pages, body, codec, now, effects),
             // Upstream's timeout, or its watch cache starting over: resume at once, but not in a
             // tight loop when it keeps ending streams.
             State::Watching { version, .. } => {
@@ -328,6 +348,7 @@ impl Reflector {
                     effects.push(Effect::Template(bookmark.template));
                     effects.push(Effect::Fill { objects, version, requested });
                     self.failures = 0;
+                    self.stale_since = None;
                     self.watching_since = Some(requested);
                     return self.watching(decoder, version, codec, effects);
                 }
@@ -382,13 +403,14 @@ impl Reflector {
         mut pages: Pages,
         body: Vec<u8>,
         codec: &ResourceCodec,
+        now: Instant,
         effects: &mut Vec<Effect>,
     ) {
         let page = match codec.decode_list_page(body.into()) {
             Ok(page) => page,
             Err(error) => {
                 self.retry(Next::Fill, None);
-                effects.push(Effect::Failure(error.to_string()));
+                effects.push(self.unanswered(error.to_string(), true, now));
                 return;
             }
         };
@@ -401,9 +423,23 @@ impl Reflector {
             let version = page.resource_version;
             effects.push(Effect::Fill { objects, version, requested });
             self.failures = 0;
+            self.stale_since = None;
             Next::Watch(version)
         };
         self.state = State::Idle { next, wait: None };
+    }
+
+    /// What an answer that is no data means: after a while, or at once when it is `lasting`, the
+    /// shard's contents are given up. Before the next attempt is under way, `state` says which.
+    fn unanswered(&mut self, reason: String, lasting: bool, now: Instant) -> Effect {
+        let State::Idle { next: Next::Fill | Next::Page(_), .. } = self.state else {
+            return Effect::Failure(reason);
+        };
+        let since = *self.stale_since.get_or_insert(now);
+        if lasting || now.saturating_duration_since(since) >= PATIENCE {
+            return Effect::Abandon(reason);
+        }
+        Effect::Failure(reason)
     }
 
     fn retry(&mut self, next: Next, retry_after: Option<Duration>) {
