@@ -37,6 +37,7 @@ impl Both {
         let process = Gateway::start(binary, &kubeconfig, &["-v", "2"]).await?;
         let ca = std::fs::read_to_string(process.data_directory().join("watchgate-ca.crt"))?;
         let gateway = Client::builder(process.url(), &ca).token(token).build()?;
+        until_ready(&gateway).await?;
         Ok(Self { direct, gateway, process, cluster })
     }
 }
@@ -51,6 +52,16 @@ impl Fixture for Both {
         ensure!(self.process.stop().await?.success(), "watchgate did not end in order");
         self.cluster.stop().await
     }
+}
+
+/// Waits until the gateway knows the server's types.
+async fn until_ready(gateway: &Client) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !gateway.get("/watchgate/readyz").send().await?.status.is_success() {
+        ensure!(Instant::now() < deadline, "the gateway does not become ready");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 fn namespace(name: &str) -> Value {

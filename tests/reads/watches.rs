@@ -14,13 +14,14 @@ use crate::wire::Form;
 /// Opens all of them at once; each ends by itself.
 pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
     let mut tally = Tally::default();
-    for form in Form::ALL {
-        let cases = cases(kind, form);
-        let run = cases.iter().map(|(target, _)| one(&both, target, form));
-        let outcomes = try_join_all(run).await?;
-        for ((target, expected), cache_status) in cases.iter().zip(outcomes) {
-            tally.add(&format!("{target} as {form:?}"), cache_status.as_deref(), *expected)?;
-        }
+    let cases = Form::ALL.iter().flat_map(|&form| {
+        cases(kind, form).into_iter().map(move |(target, expected)| (target, form, expected))
+    });
+    let cases: Vec<_> = cases.collect();
+    let run = cases.iter().map(|(target, form, _)| one(&both, target, *form));
+    let outcomes = try_join_all(run).await?;
+    for ((target, form, expected), cache_status) in cases.iter().zip(outcomes) {
+        tally.add(&format!("{target} as {form:?}"), cache_status.as_deref(), *expected)?;
     }
     eprintln!("{}: {} of {} watches from memory", kind.resource, tally.hits, tally.all);
     Ok(())
