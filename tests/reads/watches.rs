@@ -37,6 +37,7 @@ fn cases(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
     // Too short for periodic bookmarks, but for one soon after the initial events, if any (semantics
     // §5.4): whether it comes is not compared here.
     let path = format!("{}?watch=1&timeoutSeconds=1", kind.within(NAMESPACES[1]));
+    let long = format!("{}?watch=1&timeoutSeconds=9", kind.within(NAMESPACES[1]));
     let set = "&labelSelector=set%3Dreads";
     let sent = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
     let unsent = "&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
@@ -56,7 +57,8 @@ fn cases(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
         (format!("{path}{set}&fieldSelector=metadata.name%3Done{zero}{bookmarks}"), hit),
         (format!("{path}{set}&resourceVersion=1{sent}{bookmarks}"), hit),
         (format!("{path}{set}{future}{bookmarks}"), hit),
-        (format!("{path}{set}{future}{sent}"), forward("not-proven")),
+        // Both wait three seconds; the watch must not be over before.
+        (format!("{long}{set}{future}{sent}"), forward("not-proven")),
         (format!("{path}{set}&limit=1{zero}"), hit),
         (format!("{path}&resourceVersion=0&resourceVersionMatch=Exact"), options),
         (format!("{path}&sendInitialEvents=true"), options),

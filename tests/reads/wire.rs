@@ -114,8 +114,10 @@ fn without_current(body: &[u8]) -> Vec<u8> {
         return body.to_vec();
     };
     let (head, rest) = body.split_at(start + BEFORE.len());
-    let kept: Vec<u8> = rest.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect();
-    [head, &kept].concat()
+    let end = rest.iter().position(|byte| *byte == b'"').unwrap_or(rest.len());
+    let (numbers, tail) = rest.split_at(end);
+    let kept: Vec<u8> = numbers.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect();
+    [head, &kept, tail].concat()
 }
 
 /// Takes the occurrence of `part` out that belongs to the list or bookmark.
