@@ -1,6 +1,6 @@
 //! Work that many callers want: those who come before it starts share its result.
 //!
-//! At most one run is under way and one waits for it. A run outlives the callers that wanted it, so
+//! At most one run is under way and one waits for it. A run that has begun outlives the callers that wanted it, so
 //! that a client going away does not restart the work for the others.
 
 use std::{future::Future, sync::Arc};
@@ -63,6 +63,10 @@ impl<T: Clone + Send + Sync + 'static> Runs<T> {
         R: Future<Output = T> + Send,
     {
         while let Some(callers) = self.take_next() {
+            if callers.receiver_count() == 0 {
+                // All of them went away before their run began.
+                continue;
+            }
             let result = work().await;
             callers.send_replace(Some(result));
         }
@@ -133,6 +137,25 @@ mod tests {
             assert_eq!(caller.await.unwrap(), Some(1), "all wait for one run after theirs");
         }
         assert_eq!(runs.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_nobody_waits_for_does_not_begin() {
+        let turns = Turns::new();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let work = || {
+            let runs = Arc::clone(&runs);
+            move || {
+                let runs = Arc::clone(&runs);
+                async move { runs.fetch_add(1, Ordering::SeqCst) }
+            }
+        };
+        // Polled once: it waits for a run which has not begun yet.
+        let mut gone = Box::pin(turns.share(work()));
+        assert!(futures_util::poll!(&mut gone).is_pending());
+        drop(gone);
+        tokio::task::yield_now().await;
+        assert_eq!(turns.share(work()).await, Some(0), "the first run to begin");
     }
 
     #[tokio::test]

@@ -1,0 +1,83 @@
+//! How watches begin: every combination of version, initial events and bookmarks.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use futures_util::future::try_join_all;
+
+use crate::exchange::{Expected, Frames, Tally, Watch};
+use crate::kinds::{Kind, NAMESPACES};
+use crate::objects::kept;
+use crate::setup::Both;
+use crate::wire::Form;
+
+/// Opens all of them at once; each ends by itself.
+pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
+    let mut tally = Tally::default();
+    let cases = Form::ALL.iter().flat_map(|&form| {
+        cases(kind, form).into_iter().map(move |(target, expected)| (target, form, expected))
+    });
+    let cases: Vec<_> = cases.collect();
+    let run = cases.iter().map(|(target, form, _)| one(&both, target, *form));
+    let outcomes = try_join_all(run).await?;
+    for ((target, form, expected), cache_status) in cases.iter().zip(outcomes) {
+        tally.add(&format!("{target} as {form:?}"), cache_status.as_deref(), *expected)?;
+    }
+    eprintln!("{}: {} of {} watches from memory", kind.resource, tally.hits, tally.all);
+    Ok(())
+}
+
+fn cases(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
+    let hit = kept(kind, form);
+    let forward = |reason| match hit {
+        Expected::Hit => Expected::Forward(reason),
+        other => other,
+    };
+    let options = Expected::Forward("options");
+    // Too short for periodic bookmarks, but for one soon after the initial events, if any (semantics
+    // §5.4): whether it comes is not compared here.
+    let path = format!("{}?watch=1&timeoutSeconds=1", kind.within(NAMESPACES[1]));
+    let long = format!("{}?watch=1&timeoutSeconds=9", kind.within(NAMESPACES[1]));
+    let set = "&labelSelector=set%3Dreads";
+    let sent = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+    let unsent = "&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
+    let bookmarks = "&allowWatchBookmarks=true";
+    let future = "&resourceVersion=99999999";
+    let mut cases = Vec::new();
+    for rest in ["", "&resourceVersion=0", sent, unsent] {
+        for marks in ["", bookmarks] {
+            cases.push((format!("{path}{set}{rest}{marks}"), hit));
+        }
+    }
+    let zero = "&resourceVersion=0";
+    cases.extend([
+        (format!("{path}{set}{zero}{sent}{bookmarks}"), hit),
+        (format!("{path}{set}{zero}{unsent}{bookmarks}"), hit),
+        (format!("{path}&labelSelector=tier%3Dback{zero}{bookmarks}"), hit),
+        (format!("{path}{set}&fieldSelector=metadata.name%3Done{zero}{bookmarks}"), hit),
+        (format!("{path}{set}&resourceVersion=1{sent}{bookmarks}"), hit),
+        (format!("{path}{set}{future}{bookmarks}"), hit),
+        // Both wait three seconds; the watch must not be over before.
+        (format!("{long}{set}{future}{sent}"), forward("not-proven")),
+        (format!("{path}{set}&limit=1{zero}"), hit),
+        (format!("{path}&resourceVersion=0&resourceVersionMatch=Exact"), options),
+        (format!("{path}&sendInitialEvents=true"), options),
+        (format!("{path}&continue=x"), options),
+        (format!("{path}&fieldSelector=spec.nonsense%3Dx"), options),
+        (format!("{path}&resourceVersion=x"), options),
+    ]);
+    cases
+}
+
+/// Holds a watch of both to its end; says where ours came from.
+async fn one(both: &Both, target: &str, form: Form) -> Result<Option<String>> {
+    let [theirs, ours] = Watch::open(both, target, form).await?;
+    let cache_status = ours.cache_status.clone();
+    let (theirs, ours): (Frames, Frames) = tokio::try_join!(theirs.frames(), ours.frames())?;
+    let bytes = |frames: &Frames| frames.events.iter().map(|f| f.bytes.clone()).collect::<Vec<_>>();
+    ensure!(
+        bytes(&ours) == bytes(&theirs),
+        "{target} as {form:?} {cache_status:?}: {ours:#?} in place of {theirs:#?}"
+    );
+    Ok(cache_status)
+}
