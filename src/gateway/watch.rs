@@ -17,7 +17,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::version::ResourceVersion,
-    cache::{audience::AudienceKey, log::Replay, map::OwnedRange},
+    cache::{audience::AudienceKey, feed::Batch, log::Replay, map::OwnedRange},
     codec::{
         ResourceCodec, bookmark_template::BookmarkTemplate, segments::Segments,
         watch_event::EventKind,
@@ -41,6 +41,8 @@ pub struct WatchBody {
     subscription: Subscription,
     phase: Phase,
     pending: Segments,
+    /// Whether the last frame ended inside an event, whose rest is the first of `pending`.
+    is_cut: bool,
     /// Events up to this version are not for this watcher.
     after: ResourceVersion,
     bookmarks: Option<Bookmarks>,
@@ -80,6 +82,13 @@ pub struct Limits {
     pub draining: CancellationToken,
     /// The longest frame to hand out.
     pub max_frame: usize,
+}
+
+/// Whether the caller may look at more in this turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    GoesOn,
+    Over,
 }
 
 #[derive(Debug)]
@@ -151,6 +160,7 @@ impl WatchBody {
             subscription,
             phase,
             pending,
+            is_cut: false,
             after,
             bookmarks,
             end,
@@ -164,7 +174,10 @@ impl WatchBody {
     pub fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Segments>> {
         if !matches!(self.phase, Phase::Ended) && self.end.as_mut().poll(context).is_ready() {
             self.phase = Phase::Ended;
-            self.pending = Segments::new();
+            // An event that the client has in part is finished: half of one is an error to it.
+            if !self.is_cut {
+                self.pending = Segments::new();
+            }
         }
         if self.pending.len() < self.max_frame && self.poll_fill(context).is_pending() {
             // The scan found nothing yet but has more to look at; others come first.
@@ -183,25 +196,35 @@ impl WatchBody {
     /// Adds to `pending` what is at hand. Pending only when a turn's work is done without result.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while self.pending.len() < self.max_frame {
-            match &mut self.phase {
-                Phase::Initial { .. } => ready!(self.fill_from_state()),
-                Phase::Replay(_) => ready!(self.fill_from_log()),
+            let turn = match &mut self.phase {
+                Phase::Initial { .. } => self.fill_from_state(),
+                Phase::Replay(_) => self.fill_from_log(),
                 Phase::Live => match self.subscription.poll_next(context) {
                     Next::Batch(batch) => self.fill_from_batch(&batch),
-                    Next::Replay(replay) => self.phase = Phase::Replay(replay),
+                    Next::Replay(replay) => {
+                        self.phase = Phase::Replay(replay);
+                        Turn::GoesOn
+                    }
                     Next::Bookmark(version) => self.add_bookmark(version),
                     Next::Idle => break,
-                    Next::Ended => self.phase = Phase::Ended,
+                    Next::Ended => {
+                        self.phase = Phase::Ended;
+                        break;
+                    }
                 },
                 Phase::Ended => break,
+            };
+            if turn == Turn::Over {
+                // Few of those looked at may be the watcher's; what was found goes out first.
+                return if self.pending.is_empty() { Poll::Pending } else { Poll::Ready(()) };
             }
         }
         Poll::Ready(())
     }
 
-    fn fill_from_state(&mut self) -> Poll<()> {
+    fn fill_from_state(&mut self) -> Turn {
         let Phase::Initial { objects, version, announce_end } = &mut self.phase else {
-            return Poll::Ready(());
+            return Turn::GoesOn;
         };
         let batch = objects.next_batch(SCAN);
         if batch.is_empty() {
@@ -212,20 +235,20 @@ impl WatchBody {
                 let form = self.audience.form;
                 self.pending.push(self.codec.frame_bookmark(template, version, true, form));
             }
-            return Poll::Ready(());
+            return Turn::GoesOn;
         }
         for object in batch.iter().filter(|object| self.audience.admits(object)) {
             self.pending.push(self.codec.frame_event(EventKind::Added, object, self.audience.form));
         }
-        if self.pending.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        Turn::Over
     }
 
-    fn fill_from_log(&mut self) -> Poll<()> {
-        let Phase::Replay(replay) = &mut self.phase else { return Poll::Ready(()) };
+    fn fill_from_log(&mut self) -> Turn {
+        let Phase::Replay(replay) = &mut self.phase else { return Turn::GoesOn };
         for _ in 0..REPLAYED {
             let Some(event) = replay.next() else {
                 self.phase = Phase::Live;
-                return Poll::Ready(());
+                return Turn::GoesOn;
             };
             let version = event.resource_version();
             if let Some(kind) = event.seen_through(&self.audience)
@@ -236,17 +259,17 @@ impl WatchBody {
             }
             self.subscription.mark_seen(version);
             if self.pending.len() >= self.max_frame {
-                return Poll::Ready(());
+                return Turn::GoesOn;
             }
         }
-        if self.pending.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        Turn::Over
     }
 
-    fn fill_from_batch(&mut self, batch: &crate::cache::feed::Batch) {
+    fn fill_from_batch(&mut self, batch: &Batch) -> Turn {
         let first = batch.events().first().map(|(event, _)| event.resource_version());
         if first.is_some_and(|first| first > self.after) {
             self.pending.push(batch.bytes(&self.codec).clone());
-            return;
+            return Turn::GoesOn;
         }
         // A watch from a version that the shard has not reached skips what comes before it.
         for (event, kind) in batch.events() {
@@ -255,9 +278,10 @@ impl WatchBody {
                 self.pending.push(frame.clone());
             }
         }
+        Turn::GoesOn
     }
 
-    fn add_bookmark(&mut self, version: ResourceVersion) {
+    fn add_bookmark(&mut self, version: ResourceVersion) -> Turn {
         if let Some(bookmarks) = &self.bookmarks
             && version > bookmarks.start
         {
@@ -266,6 +290,7 @@ impl WatchBody {
             self.pending.push(frame);
         }
         self.schedule_bookmark();
+        Turn::GoesOn
     }
 
     fn schedule_bookmark(&self) {
@@ -278,7 +303,8 @@ impl WatchBody {
     }
 
     fn take_frame(&mut self) -> Segments {
-        if self.pending.len() <= self.max_frame {
+        self.is_cut = self.pending.len() > self.max_frame;
+        if !self.is_cut {
             return std::mem::take(&mut self.pending);
         }
         self.pending.split_to(self.max_frame)
@@ -293,3 +319,6 @@ impl fmt::Debug for WatchBody {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
