@@ -72,9 +72,9 @@ impl World {
     fn run_hub(&self, hub: &Hub, over: &AtomicBool) {
         for turn in 0_u64.. {
             if turn.is_multiple_of(64) {
-                hub.tick()
+                hub.tick();
             } else {
-                hub.deliver()
+                hub.deliver();
             }
             if over.load(Ordering::SeqCst) {
                 return;
