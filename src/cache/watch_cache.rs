@@ -19,7 +19,6 @@ use crate::{
     codec::{
         ResourceCodec,
         bookmark_template::BookmarkTemplate,
-        object::Object,
         watch_event::{EventKind, WatchEvent},
     },
 };
@@ -35,7 +34,6 @@ use super::{
 /// Objects, log and audiences of one shard.
 #[derive(Debug)]
 pub struct WatchCache {
-    codec: Arc<ResourceCodec>,
     contents: Option<Contents>,
     audiences: AudienceTable,
     template: Option<Arc<BookmarkTemplate>>,
@@ -120,10 +118,9 @@ struct Contents {
 
 impl WatchCache {
     /// An empty cache.
-    pub fn new(codec: Arc<ResourceCodec>, budget: LogBudget) -> Self {
+    pub fn new(codec: &ResourceCodec, budget: LogBudget) -> Self {
         let template = codec.synthesise_bookmark_template().map(Arc::new);
         Self {
-            codec,
             contents: None,
             audiences: AudienceTable::default(),
             template,
@@ -140,16 +137,17 @@ impl WatchCache {
     ///
     /// # Errors
     /// [`Violation::WentBack`] when it is older than what was shown; nothing is changed then.
+    ///
+    /// Takes the objects as a map, so that the work of making it need not be done under a lock.
     pub fn fill(
         &mut self,
-        objects: Vec<Object>,
+        objects: OrderedMap,
         version: ResourceVersion,
     ) -> Result<Fill, Violation> {
         if let Some(shown) = self.highest.filter(|shown| version < *shown) {
             return Err(Violation::WentBack { found: version, shown });
         }
         self.highest = Some(version);
-        let objects = OrderedMap::from_objects(self.codec.item_join(), objects);
         let log = Log::new(version, self.budget);
         let Some(contents) = &mut self.contents else {
             self.contents = Some(Contents { objects, resource_version: version, log });
@@ -195,6 +193,12 @@ impl WatchCache {
             }
             _ => false,
         }
+    }
+
+    /// Drops objects and log, but not what version was shown: the next fill must not be older.
+    pub fn withdraw(&mut self) {
+        self.contents = None;
+        self.generation += 1;
     }
 
     /// Drops objects and log, and forgets what was shown: the next fill may be older.

@@ -31,13 +31,16 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// Fields that `Connection` cannot take away, lest a request arrive framed or authenticated other
 /// than the gateway saw it.
 const NEVER_NOMINATED: [HeaderName; 3] = [AUTHORIZATION, CONTENT_LENGTH, HOST];
+/// Headers by which a sender gives up its own identity for another (semantics §12.4). `Connection`
+/// cannot take them away either: without them the request has all of the sender's rights.
+const IMPERSONATION: &str = "impersonate-";
 
 /// Removes the fields that concern the connection only, those that `Connection` names included.
 /// `TE: trailers` stays.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = tokens(headers, &CONNECTION)
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        .filter(|name| !NEVER_NOMINATED.contains(name))
+        .filter(|name| !NEVER_NOMINATED.contains(name) && !name.as_str().starts_with(IMPERSONATION))
         .collect();
     let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     for name in nominated.iter().chain(&HOP_BY_HOP) {
@@ -140,6 +143,17 @@ mod tests {
         let kept =
             headers(&[("Authorization", "Bearer t"), ("Trailer", "x-sum"), ("TE", "trailers")]);
         assert_eq!(found, kept);
+    }
+
+    #[test]
+    fn impersonation_cannot_be_nominated_away() {
+        let impersonation =
+            [("Impersonate-User", "bob"), ("Impersonate-Group", "g"), ("Impersonate-Extra-a", "b")];
+        let mut found = headers(&impersonation);
+        let nominated = "Impersonate-User, impersonate-group, IMPERSONATE-EXTRA-A";
+        found.insert(CONNECTION, HeaderValue::from_static(nominated));
+        remove_hop_by_hop(&mut found);
+        assert_eq!(found, headers(&impersonation));
     }
 
     #[test]

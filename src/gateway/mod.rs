@@ -9,13 +9,15 @@
 //! [`read`] and [`decide`] say whether memory could answer, [`serve`] whether it does; whatever says
 //! no gives a [`reason::ForwardReason`] and the request goes upstream as it came. Guarantees: no byte
 //! from memory without an `Authorized`; no forwarded request with a right of the gateway; every
-//! response says where it came from.
+//! response says where it came from, and so does a line in the access log (`-v 4`).
 
+mod access_log;
 pub mod body;
 pub mod decide;
 pub mod forward;
 pub mod headers;
 pub mod health;
+pub mod host;
 pub mod list;
 pub mod read;
 pub mod reason;
@@ -41,9 +43,11 @@ use crate::{
 };
 
 use self::{
+    access_log::Entry,
     body::ResponseBody,
     forward::Forwarder,
     health::Check,
+    host::BadHost,
     read::Read,
     reason::{CACHE_STATUS, ForwardReason},
     serve::{AUDIT_ID, Circumstances, Server},
@@ -85,6 +89,9 @@ impl Gateway {
         connection: &ConnectionInfo,
     ) -> Response<ResponseBody> {
         let arrived = Instant::now();
+        if let Some(bad) = BadHost::of(request.version(), request.headers()) {
+            return marked_own(bad.response());
+        }
         if let Some(own) = request.uri().path().strip_prefix(health::PREFIX) {
             return self.own(own, request.uri().query());
         }
@@ -148,17 +155,26 @@ impl Gateway {
             Credential::Bearer(token) => access.lane(token).await,
             Credential::Nothing | Credential::Unclear => Lane::Unproven,
         };
+        let asks_watch = read::is_watch(&request);
         let answer = forwarder.forward(request, lane, connection.peer).await;
         if let Credential::Bearer(token) = credential {
             match answer.status() {
                 StatusCode::UNAUTHORIZED => access.mark_refused(token).await,
-                // The gateway's own words say nothing about the token.
-                status if status.is_server_error() => {}
-                _ if lane == Lane::Unproven => access.mark_proven(token).await,
+                // Other answers may come from before upstream looked at the token.
+                status
+                    if lane == Lane::Unproven
+                        && (status.is_success() || status == StatusCode::FORBIDDEN) =>
+                {
+                    access.mark_proven(token).await;
+                }
                 _ => {}
             }
         }
-        let mut response = answer.map(ResponseBody::Forward);
+        let is_watch = asks_watch && answer.status() == StatusCode::OK;
+        let mut response = answer.map(|body| {
+            let draining = || connection.draining.clone();
+            ResponseBody::Forward(if is_watch { body.ending_with(draining()) } else { body })
+        });
         response.headers_mut().append(CACHE_STATUS, reason.header());
         response
     }
@@ -167,15 +183,19 @@ impl Gateway {
         let verbose = query.is_some_and(|query| {
             query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose="))
         });
-        let mut response = match path {
+        marked_own(match path {
             "livez" => health::answer("livez", &[], verbose),
             "readyz" => health::answer("readyz", &(self.parts.readiness)(), verbose),
             _ => health::unknown(),
-        };
-        let status = HeaderValue::from_static("watchgate; fwd=bypass; detail=own");
-        response.headers_mut().insert(CACHE_STATUS, status);
-        response
+        })
     }
+}
+
+/// What the gateway says itself, neither from memory nor from upstream.
+fn marked_own(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let status = HeaderValue::from_static("watchgate; fwd=bypass; detail=own");
+    response.headers_mut().insert(CACHE_STATUS, status);
+    response
 }
 
 impl Handler for Gateway {
@@ -187,8 +207,12 @@ impl Handler for Gateway {
         connection: &Arc<ConnectionInfo>,
     ) -> Response<ResponseBody> {
         let via = via(request.version());
+        let entry = Entry::of(&request);
         let mut response = self.answer(request, connection).await;
         response.headers_mut().append(header::VIA, via);
+        if let Some(entry) = entry {
+            entry.write(&response, connection.peer);
+        }
         response
     }
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::version::ResourceVersion,
-    cache::{audience::AudienceKey, feed::Batch, log::Replay, map::OwnedRange},
+    cache::{audience::AudienceKey, log::Replay, map::OwnedRange},
     codec::{
         ResourceCodec, bookmark_template::BookmarkTemplate, segments::Segments,
         watch_event::EventKind,
@@ -41,8 +41,6 @@ pub struct WatchBody {
     subscription: Subscription,
     phase: Phase,
     pending: Segments,
-    /// Whether the last frame ended inside an event, whose rest is the first of `pending`.
-    is_cut: bool,
     /// Events up to this version are not for this watcher.
     after: ResourceVersion,
     bookmarks: Option<Bookmarks>,
@@ -84,19 +82,23 @@ pub struct Limits {
     pub max_frame: usize,
 }
 
-/// Whether the caller may look at more in this turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    GoesOn,
-    Over,
-}
-
 #[derive(Debug)]
 enum Phase {
     Initial { objects: OwnedRange, version: ResourceVersion, announce_end: bool },
     Replay(Replay),
     Live,
     Ended,
+}
+
+/// What one turn's look at cached state or the log gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scan {
+    /// Frames are pending.
+    Found,
+    /// Nothing for this watcher, but there is more to look at.
+    Nothing,
+    /// There is no more.
+    Over,
 }
 
 /// Progress marks, for those who asked for them.
@@ -114,6 +116,9 @@ const BOOKMARK_PERIOD: u64 = 60;
 
 /// And once more this long before the end.
 const LAST_CALL: u64 = 2;
+
+/// Over how long watches end when the program does.
+const DRAIN_SPREAD: Duration = Duration::from_secs(5);
 
 /// Bytes of cached state looked at per turn: a turn must stay below a millisecond.
 const SCAN: usize = 64 << 10;
@@ -149,7 +154,7 @@ impl WatchBody {
             tokio::select! {
                 biased;
                 () = grant.revoked() => {}
-                () = draining.cancelled() => {}
+                () = draining_soon(draining) => {}
                 () = tokio::time::sleep(timeout) => {}
             }
         });
@@ -160,7 +165,6 @@ impl WatchBody {
             subscription,
             phase,
             pending,
-            is_cut: false,
             after,
             bookmarks,
             end,
@@ -173,11 +177,8 @@ impl WatchBody {
     /// The next frame; `None` is the end.
     pub fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Segments>> {
         if !matches!(self.phase, Phase::Ended) && self.end.as_mut().poll(context).is_ready() {
+            // What is pending goes out: a stream must not end in the middle of an event.
             self.phase = Phase::Ended;
-            // An event that the client has in part is finished: half of one is an error to it.
-            if !self.is_cut {
-                self.pending = Segments::new();
-            }
         }
         if self.pending.len() < self.max_frame && self.poll_fill(context).is_pending() {
             // The scan found nothing yet but has more to look at; others come first.
@@ -196,35 +197,34 @@ impl WatchBody {
     /// Adds to `pending` what is at hand. Pending only when a turn's work is done without result.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while self.pending.len() < self.max_frame {
-            let turn = match &mut self.phase {
-                Phase::Initial { .. } => self.fill_from_state(),
-                Phase::Replay(_) => self.fill_from_log(),
+            match &mut self.phase {
+                // One scan a turn, whatever it found; the frame goes out and the rest follows.
+                Phase::Initial { .. } => match self.fill_from_state() {
+                    Scan::Over => {}
+                    Scan::Found => break,
+                    Scan::Nothing => return Poll::Pending,
+                },
+                Phase::Replay(_) => match self.fill_from_log() {
+                    Scan::Over => {}
+                    Scan::Found => break,
+                    Scan::Nothing => return Poll::Pending,
+                },
                 Phase::Live => match self.subscription.poll_next(context) {
                     Next::Batch(batch) => self.fill_from_batch(&batch),
-                    Next::Replay(replay) => {
-                        self.phase = Phase::Replay(replay);
-                        Turn::GoesOn
-                    }
+                    Next::Replay(replay) => self.phase = Phase::Replay(replay),
                     Next::Bookmark(version) => self.add_bookmark(version),
                     Next::Idle => break,
-                    Next::Ended => {
-                        self.phase = Phase::Ended;
-                        break;
-                    }
+                    Next::Ended => self.phase = Phase::Ended,
                 },
                 Phase::Ended => break,
-            };
-            if turn == Turn::Over {
-                // Few of those looked at may be the watcher's; what was found goes out first.
-                return if self.pending.is_empty() { Poll::Pending } else { Poll::Ready(()) };
             }
         }
         Poll::Ready(())
     }
 
-    fn fill_from_state(&mut self) -> Turn {
+    fn fill_from_state(&mut self) -> Scan {
         let Phase::Initial { objects, version, announce_end } = &mut self.phase else {
-            return Turn::GoesOn;
+            return Scan::Over;
         };
         let batch = objects.next_batch(SCAN);
         if batch.is_empty() {
@@ -235,20 +235,20 @@ impl WatchBody {
                 let form = self.audience.form;
                 self.pending.push(self.codec.frame_bookmark(template, version, true, form));
             }
-            return Turn::GoesOn;
+            return Scan::Over;
         }
         for object in batch.iter().filter(|object| self.audience.admits(object)) {
             self.pending.push(self.codec.frame_event(EventKind::Added, object, self.audience.form));
         }
-        Turn::Over
+        if self.pending.is_empty() { Scan::Nothing } else { Scan::Found }
     }
 
-    fn fill_from_log(&mut self) -> Turn {
-        let Phase::Replay(replay) = &mut self.phase else { return Turn::GoesOn };
+    fn fill_from_log(&mut self) -> Scan {
+        let Phase::Replay(replay) = &mut self.phase else { return Scan::Over };
         for _ in 0..REPLAYED {
             let Some(event) = replay.next() else {
                 self.phase = Phase::Live;
-                return Turn::GoesOn;
+                return Scan::Over;
             };
             let version = event.resource_version();
             if let Some(kind) = event.seen_through(&self.audience)
@@ -259,17 +259,17 @@ impl WatchBody {
             }
             self.subscription.mark_seen(version);
             if self.pending.len() >= self.max_frame {
-                return Turn::GoesOn;
+                return Scan::Found;
             }
         }
-        Turn::Over
+        if self.pending.is_empty() { Scan::Nothing } else { Scan::Found }
     }
 
-    fn fill_from_batch(&mut self, batch: &Batch) -> Turn {
+    fn fill_from_batch(&mut self, batch: &crate::cache::feed::Batch) {
         let first = batch.events().first().map(|(event, _)| event.resource_version());
         if first.is_some_and(|first| first > self.after) {
             self.pending.push(batch.bytes(&self.codec).clone());
-            return Turn::GoesOn;
+            return;
         }
         // A watch from a version that the shard has not reached skips what comes before it.
         for (event, kind) in batch.events() {
@@ -278,10 +278,9 @@ impl WatchBody {
                 self.pending.push(frame.clone());
             }
         }
-        Turn::GoesOn
     }
 
-    fn add_bookmark(&mut self, version: ResourceVersion) -> Turn {
+    fn add_bookmark(&mut self, version: ResourceVersion) {
         if let Some(bookmarks) = &self.bookmarks
             && version > bookmarks.start
         {
@@ -290,7 +289,6 @@ impl WatchBody {
             self.pending.push(frame);
         }
         self.schedule_bookmark();
-        Turn::GoesOn
     }
 
     fn schedule_bookmark(&self) {
@@ -303,12 +301,17 @@ impl WatchBody {
     }
 
     fn take_frame(&mut self) -> Segments {
-        self.is_cut = self.pending.len() > self.max_frame;
-        if !self.is_cut {
+        if self.pending.len() <= self.max_frame {
             return std::mem::take(&mut self.pending);
         }
         self.pending.split_to(self.max_frame)
     }
+}
+
+/// Some time after the drain began: clients that all come back in one instant are a herd.
+async fn draining_soon(draining: CancellationToken) {
+    draining.cancelled().await;
+    tokio::time::sleep(DRAIN_SPREAD.mul_f64(rand::random())).await;
 }
 
 impl fmt::Debug for WatchBody {

@@ -88,6 +88,7 @@ impl Registry {
     pub fn open(
         &self,
         resource: &Arc<ResourceType>,
+        fingerprint: u64,
         representation: Representation,
         need: Need,
     ) -> Result<Arc<Shard>, MemoryFull> {
@@ -104,7 +105,9 @@ impl Registry {
                 let id = ShardId(self.next.fetch_add(1, Ordering::Relaxed));
                 let hubs = Arc::clone(&self.hubs);
                 let resource = Arc::clone(resource);
-                let shard = Arc::new(Shard::new(id, resource, representation, self.budget, hubs));
+                let shard =
+                    Shard::new(id, resource, fingerprint, representation, self.budget, hubs);
+                let shard = Arc::new(shard);
                 let filler = (self.start)(Arc::clone(&shard));
                 let used = AtomicU64::new(self.began.elapsed().as_secs());
                 entry.insert(Entered { shard: Arc::clone(&shard), filler, need, used });
@@ -166,7 +169,8 @@ impl Registry {
         closed.len()
     }
 
-    /// Empties every shard: the store behind them is not the one they show.
+    /// Empties every shard: the store behind them is not the one they show. Their fillers begin
+    /// anew.
     pub fn clear_all(&self) {
         for shard in self.all() {
             shard.clear(false);

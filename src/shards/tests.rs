@@ -53,7 +53,8 @@ impl World {
         let hubs: Arc<[Arc<Hub>]> =
             (0..CORES).map(|core| Arc::new(Hub::new(CoreId(core)))).collect();
         let budget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(3600) };
-        let shard = Shard::new(ShardId(1), pods(), Representation::Json, budget, Arc::clone(&hubs));
+        let shard =
+            Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, Arc::clone(&hubs));
         let first = Pod::new("ns", "a", FIRST).object();
         shard.fill(vec![first], version(FIRST), Instant::now()).unwrap();
         let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));

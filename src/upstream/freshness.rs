@@ -86,6 +86,9 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 /// (semantics §5.4).
 const AUXILIARY_SECONDS: u64 = 3;
 
+/// Between auxiliary watches that brought nothing.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// A frame of an auxiliary watch may be an object.
 const MAX_FRAME: usize = 64 << 20;
 
@@ -176,7 +179,12 @@ impl Freshness {
         let deadline = tokio::time::Instant::from_std(arrived + patience.total);
         let reached = timeout_at(deadline, async {
             while !self.has_reached(wanted) {
+                let before = self.shard.resource_version();
                 self.auxiliary().await;
+                if self.shard.resource_version() == before {
+                    // Refused or without news: not in a tight loop.
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         });
         reached.await.map_err(|_: Elapsed| NotProven::TooSlow)?;
@@ -221,7 +229,8 @@ impl Freshness {
         let shown = self.shard.resource_version();
         let found = self.ask_version().await?;
         match shown {
-            Some(shown) if found < shown => {
+            // Shown still: otherwise somebody else noticed and the shard was emptied since.
+            Some(shown) if found < shown && self.has_reached(shown) => {
                 let violation = Violation::WentBack { found, shown };
                 (self.went_back)(&self.shard, &violation);
                 Err(violation.to_string())

@@ -11,16 +11,20 @@ use crate::{
         history::{History, QUESTIONS, Question, Write, write},
         version,
     },
-    codec::watch_event::Form,
+    codec::{object::Object, watch_event::Form},
 };
 
 const CORE: CoreId = CoreId(0);
 const BUDGET: LogBudget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(600) };
 
+fn map(objects: Vec<Object>) -> OrderedMap {
+    OrderedMap::from_objects(codec().item_join(), objects)
+}
+
 fn filled(objects: &[Pod], at: u64) -> WatchCache {
-    let mut cache = WatchCache::new(codec(), BUDGET);
-    let objects = objects.iter().map(Pod::object).collect();
-    assert_eq!(cache.fill(objects, version(at)), Ok(Fill::First));
+    let mut cache = WatchCache::new(&codec(), BUDGET);
+    let objects = objects.iter().map(Pod::object).collect::<Vec<_>>();
+    assert_eq!(cache.fill(map(objects), version(at)), Ok(Fill::First));
     cache
 }
 
@@ -30,7 +34,7 @@ fn versions(snapshot: &Snapshot) -> Vec<u64> {
 
 #[test]
 fn nothing_is_applied_before_a_fill() {
-    let mut cache = WatchCache::new(codec(), BUDGET);
+    let mut cache = WatchCache::new(&codec(), BUDGET);
     let (published, outcome) = cache.apply([Pod::new("ns", "a", 5).event("ADDED")], Instant::now());
     assert_eq!((published.events, outcome), (0, Err(Violation::NotFilled)));
     assert!(cache.snapshot().is_none() && cache.events_since(version(1)).is_none());
@@ -72,20 +76,24 @@ fn a_fill_says_whether_watches_can_go_on() {
     let generation = cache.generation();
     cache.apply([Pod::new("ns", "a", 12).event("MODIFIED")], Instant::now()).1.unwrap();
     let same = || vec![Pod::new("ns", "a", 12).object()];
-    assert_eq!(cache.fill(same(), version(20)), Ok(Fill::Unchanged));
+    assert_eq!(cache.fill(map(same()), version(20)), Ok(Fill::Unchanged));
     assert_eq!((cache.generation(), cache.resource_version()), (generation, Some(version(20))));
     assert!(cache.events_since(version(10)).is_some(), "the log goes on");
     assert_eq!(
-        cache.fill(same(), version(19)),
+        cache.fill(map(same()), version(19)),
         Err(Violation::WentBack { found: version(19), shown: version(20) })
     );
-    assert_eq!(cache.fill(vec![], version(21)), Ok(Fill::Changed));
+    assert_eq!(cache.fill(map(vec![]), version(21)), Ok(Fill::Changed));
     assert_eq!(cache.generation(), generation + 1);
     assert!(cache.events_since(version(20)).is_none(), "the log does not");
     assert!(cache.events_since(version(21)).is_some());
     cache.clear();
     assert_eq!(cache.generation(), generation + 2);
-    assert_eq!(cache.fill(vec![], version(3)), Ok(Fill::First), "after a clear also an older one");
+    assert_eq!(
+        cache.fill(map(vec![]), version(3)),
+        Ok(Fill::First),
+        "after a clear also an older one"
+    );
 }
 
 #[test]
@@ -106,13 +114,19 @@ fn advancing_needs_the_very_version() {
 fn a_fill_overtaken_by_an_advance_is_no_restore() {
     let mut cache = filled(&[Pod::new("ns", "a", 5)], 10);
     assert!(cache.advance(version(10), version(30)));
-    assert_eq!(cache.fill(vec![Pod::new("ns", "a", 5).object()], version(20)), Ok(Fill::Unchanged));
+    assert_eq!(
+        cache.fill(map(vec![Pod::new("ns", "a", 5).object()]), version(20)),
+        Ok(Fill::Unchanged)
+    );
     assert_eq!(cache.resource_version(), Some(version(30)));
     // The cache was wrong, which is why it is filled.
-    assert_eq!(cache.fill(vec![Pod::new("ns", "b", 5).object()], version(25)), Ok(Fill::Changed));
+    assert_eq!(
+        cache.fill(map(vec![Pod::new("ns", "b", 5).object()]), version(25)),
+        Ok(Fill::Changed)
+    );
     assert_eq!(cache.resource_version(), Some(version(30)));
     assert_eq!(
-        cache.fill(vec![], version(24)),
+        cache.fill(map(vec![]), version(24)),
         Err(Violation::WentBack { found: version(24), shown: version(25) })
     );
     cache.apply([bookmark(28)], Instant::now()).1.unwrap();
@@ -132,7 +146,7 @@ fn snapshots_do_not_change() {
 fn the_log_of_a_later_fill_has_the_limit_given_before() {
     let mut cache = filled(&[], 10);
     cache.limit_log(0, Instant::now());
-    cache.fill(vec![Pod::new("ns", "a", 11).object()], version(11)).unwrap();
+    cache.fill(map(vec![Pod::new("ns", "a", 11).object()]), version(11)).unwrap();
     cache.apply([Pod::new("ns", "a", 12).event("MODIFIED")], Instant::now()).1.unwrap();
     assert_eq!(cache.log_start(), Some(version(12)));
     assert_eq!(cache.resident_bytes().1, 0);
@@ -180,8 +194,8 @@ impl Run {
     fn new(before: &[Write], budget: u64) -> Self {
         let mut history = History::new();
         before.iter().for_each(|write| drop(history.write(write)));
-        let mut cache = WatchCache::new(codec(), LogBudget { bytes: budget, ..BUDGET });
-        cache.fill(history.objects(), version(history.version)).unwrap();
+        let mut cache = WatchCache::new(&codec(), LogBudget { bytes: budget, ..BUDGET });
+        cache.fill(map(history.objects()), version(history.version)).unwrap();
         Self { history, cache, watchers: Vec::new(), snapshots: Vec::new() }
     }
 

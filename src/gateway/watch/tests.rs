@@ -60,7 +60,7 @@ impl World {
         let hub = Arc::new(Hub::new(CoreId(0)));
         let hubs: Arc<[Arc<Hub>]> = [Arc::clone(&hub)].into();
         let budget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(3600) };
-        let shard = Shard::new(ShardId(1), pods(), Representation::Json, budget, hubs);
+        let shard = Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, hubs);
         if let WatchEvent::Bookmark(bookmark) = bookmark(1) {
             shard.learn_template(bookmark.template);
         }
@@ -302,6 +302,8 @@ async fn a_watch_ends_with_its_time_its_permission_and_its_connection() {
     assert_eq!([timed.ended, drained.ended, denied.ended], [true, false, false]);
     tokio::time::sleep(Duration::from_secs(6)).await;
     world.draining.cancel();
+    [&mut drained, &mut denied].into_iter().for_each(Client::read);
+    tokio::time::sleep(DRAIN_SPREAD + Duration::from_secs(1)).await;
     [&mut drained, &mut denied].into_iter().for_each(Client::read);
     assert_eq!([drained.ended, denied.ended], [true, true]);
     assert_eq!(world.hub.watchers(), 3);

@@ -31,6 +31,8 @@ pub struct Reflector {
     watch_list: bool,
     failures: u32,
     watching_since: Option<Instant>,
+    /// Since when the shard's contents can't be continued, if they can't.
+    stale_since: Option<Instant>,
 }
 
 /// What the driver is to do.
@@ -71,8 +73,11 @@ pub enum Effect {
     Template(BookmarkTemplate),
     /// Events after what was handed over before.
     Apply(Vec<WatchEvent>),
-    /// The shard cannot be filled, for a person to read.
+    /// The stream broke, for a person to read. What the shard holds is still true up to its version.
     Failure(String),
+    /// The shard cannot be brought up to date although upstream answers: what it holds grows old,
+    /// and must not be served any longer.
+    Withdraw(String),
 }
 
 /// Whether the answer's body is to be read.
@@ -94,6 +99,15 @@ enum State {
     Listing { pages: Pages, body: Vec<u8> },
     /// Live events are arriving.
     Watching { decoder: FrameDecoder, version: ResourceVersion },
+}
+
+/// Why an answer is of no use.
+#[derive(Debug)]
+enum Trouble {
+    /// The next one may be better.
+    Broken(String),
+    /// As long as upstream has what it has, or the gateway no other rights, the next one is not.
+    Lasting(String),
 }
 
 #[derive(Debug)]
@@ -139,6 +153,9 @@ const GONE: i32 = 410;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
+/// Contents that could not be continued for this long, although upstream answers, are given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A stream that lived this long was a success: the next failure waits shortly again.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -154,6 +171,7 @@ impl Reflector {
             watch_list: true,
             failures: 0,
             watching_since: None,
+            stale_since: None,
         }
     }
 
@@ -186,6 +204,7 @@ impl Reflector {
         if status == StatusCode::OK {
             if matches!(self.state, State::Watching { .. }) {
                 self.watching_since = Some(now);
+                self.stale_since = None;
             }
             return (Verdict::Read, None);
         }
@@ -205,8 +224,14 @@ impl Reflector {
             (State::Watching { version, .. }, _) => Next::Watch(version),
             _ => Next::Fill,
         };
+        // Neither the wrong rights nor a type that is gone mend themselves in a moment.
+        let trouble = if status.is_client_error() && !matches!(status.as_u16(), 410 | 429) {
+            Trouble::Lasting(reason)
+        } else {
+            Trouble::Broken(reason)
+        };
         self.retry(next, retry_after, now);
-        (Verdict::Discard, Some(Effect::Failure(reason)))
+        (Verdict::Discard, Some(self.unanswered(trouble, now)))
     }
 
     /// Bytes of the body, in order.
@@ -230,16 +255,16 @@ impl Reflector {
             }
             State::Watching { mut decoder, version } => {
                 decoder.push(chunk);
-                self.watching(decoder, version, codec, now, effects)
+                self.watching(decoder, version, codec, now, effects).map_err(Trouble::Broken)
             }
             idle @ State::Idle { .. } => {
                 self.state = idle;
                 Ok(())
             }
         };
-        if let Err(reason) = outcome {
+        if let Err(trouble) = outcome {
             self.retry(Next::Fill, None, now);
-            effects.push(Effect::Failure(reason));
+            effects.push(self.unanswered(trouble, now));
         }
     }
 
@@ -339,23 +364,27 @@ impl Reflector {
         codec: &ResourceCodec,
         now: Instant,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), String> {
-        while let Some(frame) = decoder.next_frame().map_err(|error| error.to_string())? {
-            match codec.decode_watch_event(frame).map_err(|error| error.to_string())? {
+    ) -> Result<(), Trouble> {
+        while let Some(frame) = decoder.next_frame().map_err(Trouble::lasting)? {
+            match codec.decode_watch_event(frame).map_err(Trouble::lasting)? {
                 WatchEvent::Added(object) => objects.push(object),
                 WatchEvent::Bookmark(bookmark) if bookmark.initial_events_end => {
                     let version = bookmark.resource_version;
                     effects.push(Effect::Template(bookmark.template));
                     effects.push(Effect::Fill { objects, version, requested });
                     self.watching_since = Some(requested);
-                    return self.watching(decoder, version, codec, now, effects);
+                    self.stale_since = None;
+                    let watching = self.watching(decoder, version, codec, now, effects);
+                    return watching.map_err(Trouble::Broken);
                 }
                 WatchEvent::Bookmark(_) => {}
                 WatchEvent::Error(status) => {
-                    return Err(format!("upstream ended the list: {}", status.message));
+                    let reason = format!("upstream ended the list: {}", status.message);
+                    return Err(Trouble::Broken(reason));
                 }
                 WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {
-                    return Err("a change arrived among the initial events".into());
+                    let reason = "a change arrived among the initial events";
+                    return Err(Trouble::Broken(reason.into()));
                 }
             }
         }
@@ -411,7 +440,7 @@ impl Reflector {
             Ok(page) => page,
             Err(error) => {
                 self.retry(Next::Fill, None, now);
-                effects.push(Effect::Failure(error.to_string()));
+                effects.push(self.unanswered(Trouble::lasting(error), now));
                 return;
             }
         };
@@ -423,9 +452,27 @@ impl Reflector {
             let Pages { objects, requested, .. } = pages;
             let version = page.resource_version;
             effects.push(Effect::Fill { objects, version, requested });
+            self.stale_since = None;
             Next::Watch(version)
         };
         self.state = State::Idle { next, wait: None };
+    }
+
+    /// What trouble means for what the shard holds: at once when it lasts, or after a while when
+    /// what comes next is the complete state, it is given up.
+    fn unanswered(&mut self, trouble: Trouble, now: Instant) -> Effect {
+        let (reason, lasting) = match trouble {
+            Trouble::Broken(reason) => (reason, false),
+            Trouble::Lasting(reason) => (reason, true),
+        };
+        let State::Idle { next: Next::Fill | Next::Page(_), .. } = self.state else {
+            return Effect::Failure(reason);
+        };
+        let since = *self.stale_since.get_or_insert(now);
+        if lasting || now.saturating_duration_since(since) >= PATIENCE {
+            return Effect::Withdraw(reason);
+        }
+        Effect::Failure(reason)
     }
 
     /// Waits longer with every failure in a row. A fill alone does not end the row: where what
@@ -446,6 +493,15 @@ impl Reflector {
 
     fn was_settled(&self, now: Instant) -> bool {
         self.watching_since.is_some_and(|since| now.saturating_duration_since(since) >= SETTLED)
+    }
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    fn lasting(error: impl ToString) -> Self {
+        Self::Lasting(error.to_string())
     }
 }
 
@@ -489,3 +545,5 @@ pub fn accept(representation: Representation, stream: bool) -> &'static str {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unreadable_tests;

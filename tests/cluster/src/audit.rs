@@ -5,16 +5,25 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// What the API server is told to write down: every request, without bodies, once its response starts (for watches) and once
-/// it is complete.
-pub(crate) const POLICY: &str = r#"{
-  "apiVersion": "audit.k8s.io/v1",
-  "kind": "Policy",
-  "omitStages": ["RequestReceived"],
-  "rules": [{ "level": "Metadata" }]
-}"#;
+/// The API server's audit policy: every request, once its response starts (for watches) and once it is complete. Without
+/// bodies, apart from those of requests for `with_bodies`, given as group and plural name.
+pub(crate) fn policy(with_bodies: &[(String, String)]) -> Value {
+    let mut rules: Vec<Value> = with_bodies
+        .iter()
+        .map(|(group, resource)| {
+            json!({ "level": "Request", "resources": [{ "group": group, "resources": [resource] }] })
+        })
+        .collect();
+    rules.push(json!({ "level": "Metadata" }));
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": rules,
+    })
+}
 
 /// The audit log of a cluster, across restarts of its API server.
 #[derive(Clone, Debug)]

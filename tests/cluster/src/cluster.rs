@@ -78,7 +78,8 @@ impl Cluster {
         directory.disable_cleanup(std::env::var_os("WATCHGATE_CLUSTER_KEEP").is_some());
         let path = directory.path();
         let secrets = Secrets::new(path, options)?;
-        std::fs::write(path.join("audit-policy.json"), audit::POLICY)?;
+        let policy = audit::policy(&options.audited_bodies);
+        std::fs::write(path.join("audit-policy.json"), policy.to_string())?;
         let (port, etcd_port, peer_port) = (ports::free()?, ports::free()?, ports::free()?);
 
         let mut command = etcd.command();

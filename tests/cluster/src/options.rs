@@ -14,6 +14,7 @@ pub struct Builder {
     pub(crate) users: BTreeMap<String, Vec<String>>,
     pub(crate) authorization_mode: String,
     pub(crate) service_account_admission: bool,
+    pub(crate) audited_bodies: Vec<(String, String)>,
 }
 
 impl Default for Builder {
@@ -34,6 +35,7 @@ impl Default for Builder {
                 .collect(),
             authorization_mode: "Node,RBAC".to_owned(),
             service_account_admission: false,
+            audited_bodies: Vec::new(),
         }
     }
 }
@@ -72,6 +74,13 @@ impl Builder {
     #[must_use]
     pub fn service_account_admission(mut self) -> Self {
         self.service_account_admission = true;
+        self
+    }
+
+    /// Writes the bodies of requests for this resource (API group and plural name) to the audit log, as `requestObject`.
+    #[must_use]
+    pub fn audit_bodies(mut self, group: &str, resource: &str) -> Self {
+        self.audited_bodies.push((group.to_owned(), resource.to_owned()));
         self
     }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     cache::{
         audience::{AudienceId, AudienceTable, CoreId},
+        feed::Batch,
         fixture::history::{History, QUESTIONS, Question, Write, write},
         watch_cache::Fill,
     },

@@ -1,0 +1,181 @@
+//! The access reviews that upstream sees: how many, whose, and about what.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use http::StatusCode;
+use serde_json::{Value, json};
+use watchgate_cluster::{AuditPosition, Client, Cutter, Protocol};
+
+use crate::front::{Front, answer, authority_of, rights, start_gateway, until_ready};
+
+/// How long an audit event may take to be written.
+const WRITTEN: Duration = Duration::from_millis(500);
+
+/// 200 reads at once are one question; another 200 right after are none.
+pub(crate) async fn are_shared(front: Arc<Front>) -> Result<()> {
+    let namespace = "counted";
+    let (client, target) = reader(&front, namespace, "counted").await?;
+    let admin = front.client().token(front.cluster.token("admin")).build()?;
+    front.warm(&admin, &target).await?;
+    let before = front.cluster.audit().position()?;
+    for _ in 0..2 {
+        let mut reads = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            let request = client.get(&target);
+            reads.spawn(async move { request.send().await });
+        }
+        while let Some(read) = reads.join_next().await {
+            let answer = read??;
+            ensure!(answer.status == StatusCode::OK, "{answer:?}");
+            ensure!(answer::is_hit(&answer.headers), "{answer:?}");
+        }
+    }
+    let reviews = reviews(&front, before, "counted").await?;
+    ensure!(reviews.len() == 1, "{} reviews: {reviews:?}", reviews.len());
+    let reads = audited(&front, before, "counted", "configmaps")?;
+    ensure!(reads.is_empty(), "reads that reached upstream: {reads:?}");
+    Ok(())
+}
+
+/// The review travels with the user's own token, and says everything that an authorizer looks at.
+pub(crate) async fn have_every_attribute(front: Arc<Front>) -> Result<()> {
+    let namespace = "asking";
+    let (client, _) = reader(&front, namespace, "asking").await?;
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+    let plain = |verb: &str| json!({ "verb": verb, "version": "v1", "resource": "configmaps", "namespace": namespace });
+    let with = |verb: &str, more: Value| {
+        let (mut whole, Value::Object(more)) = (plain(verb), more) else { return Value::Null };
+        if let Some(whole) = whole.as_object_mut() {
+            whole.extend(more);
+        }
+        whole
+    };
+    let raw = |selector: &str| json!({ "rawSelector": selector });
+    let cases = [
+        (format!("{path}/kept?resourceVersion=0"), with("get", json!({ "name": "kept" }))),
+        (format!("{path}?resourceVersion=0"), plain("list")),
+        (format!("{path}?watch=true&resourceVersion=0"), plain("watch")),
+        (
+            format!("{path}?resourceVersion=0&labelSelector=app%20in%20(kept,b),!c"),
+            with("list", json!({ "labelSelector": raw("app in (kept,b),!c") })),
+        ),
+        (
+            format!("{path}?watch=1&resourceVersion=0&fieldSelector=metadata.name%3Dkept"),
+            with("watch", json!({ "name": "kept", "fieldSelector": raw("metadata.name=kept") })),
+        ),
+        (
+            format!(
+                "{path}?resourceVersion=0&labelSelector=app%3Dkept&fieldSelector=metadata.name!%3Dx"
+            ),
+            with(
+                "list",
+                json!({
+                    "labelSelector": raw("app=kept"),
+                    "fieldSelector": raw("metadata.name!=x"),
+                }),
+            ),
+        ),
+    ];
+    for (target, expected) in cases {
+        let before = front.cluster.audit().position()?;
+        front.warm(&client, &target).await?;
+        let reviews = reviews(&front, before, "asking").await?;
+        let [review] = &reviews[..] else { anyhow::bail!("{target}: {reviews:?}") };
+        ensure!(review["user"]["username"] == "asking", "{review}");
+        ensure!(review["impersonatedUser"].is_null(), "{review}");
+        let asked = &review["requestObject"]["spec"];
+        ensure!(asked["nonResourceAttributes"].is_null(), "{review}");
+        let asked = &asked["resourceAttributes"];
+        ensure!(*asked == expected, "{target}:\n asked {asked}\n expected {expected}");
+    }
+    Ok(())
+}
+
+/// An answer to one question is none to another: verb, name, place and selector each count.
+pub(crate) async fn are_apart(front: Arc<Front>) -> Result<()> {
+    let namespace = "apart";
+    let (client, list) = reader(&front, namespace, "apart").await?;
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+    let before = front.cluster.audit().position()?;
+    let targets = [
+        list,
+        format!("{path}/kept?resourceVersion=0"),
+        format!("{path}?watch=true&resourceVersion=0"),
+        format!("{path}?resourceVersion=0&labelSelector=app%3Dkept"),
+        format!("{path}?resourceVersion=0&labelSelector=app%3Dother"),
+        format!("{path}?resourceVersion=0&fieldSelector=metadata.name%3Dkept"),
+    ];
+    for target in &targets {
+        for _ in 0..3 {
+            front.warm(&client, target).await?;
+        }
+    }
+    let reviews = reviews(&front, before, "apart").await?;
+    ensure!(reviews.len() == targets.len(), "{} reviews: {reviews:?}", reviews.len());
+    Ok(())
+}
+
+/// While upstream can't be asked, memory answers those it was told about a moment ago and nobody else.
+pub(crate) async fn are_needed(front: Arc<Front>) -> Result<()> {
+    let namespace = "unheard";
+    let (_, list) = reader(&front, namespace, "unheard").await?;
+    let cluster = &front.cluster;
+    let cutter = Cutter::start(cluster.api_server_address()).await?;
+    let kubeconfig =
+        cluster.kubeconfig_for_identity(cluster.admin(), &cutter.url(), cluster.ca_pem())?;
+    let gateway = start_gateway(&kubeconfig).await?;
+    let authority = authority_of(&gateway).await?;
+    let client =
+        |user| Client::builder(gateway.url(), &authority).token(cluster.token(user)).build();
+    let (known, unheard) = (client("admin")?, client("unheard")?);
+    until_ready(&known).await?;
+    front.warm(&known, &list).await?;
+    cutter.refuse().await;
+    let answer = known.get(&list).send().await?;
+    ensure!(answer::is_hit(&answer.headers), "{answer:?}");
+    for target in [list.clone(), list.replace('?', "?watch=true&")] {
+        let answer = unheard.get(&target).send().await?;
+        ensure!(answer.status == StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+        ensure!(!answer::is_hit(&answer.headers), "{answer:?}");
+    }
+    // What upstream said counts for 10 s, not for as long as it is silent.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let answer = known.get(&list).send().await?;
+    ensure!(answer.status == StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    ensure!(!answer::is_hit(&answer.headers), "{answer:?}");
+    cutter.resume().await?;
+    front.warm(&unheard, &list).await?;
+    ensure!(gateway.stop().await?.success());
+    Ok(())
+}
+
+/// A user who may read ConfigMaps in a namespace of its own, and the list that it reads.
+async fn reader(front: &Front, namespace: &str, user: &str) -> Result<(Client, String)> {
+    rights::namespace(front, namespace).await?;
+    rights::configmap(front, namespace, "kept").await?;
+    rights::grant(front, namespace, user, rights::read_configmaps()).await?;
+    let target = format!("/api/v1/namespaces/{namespace}/configmaps?resourceVersion=0");
+    let token = front.cluster.token(user);
+    let direct = front.cluster.client().token(token).build()?;
+    rights::until(&direct, &target, StatusCode::OK).await?;
+    // The audit log is written behind the answers.
+    tokio::time::sleep(WRITTEN).await;
+    let client = front.client().token(token).protocol(Protocol::Http2).shared().build()?;
+    Ok((client, target))
+}
+
+async fn reviews(front: &Front, since: AuditPosition, user: &str) -> Result<Vec<Value>> {
+    tokio::time::sleep(WRITTEN).await;
+    audited(front, since, user, "selfsubjectaccessreviews")
+}
+
+fn audited(front: &Front, since: AuditPosition, user: &str, resource: &str) -> Result<Vec<Value>> {
+    let events = front.cluster.audit().events_since(since).context("the audit log")?;
+    let is_wanted = |event: &Value| {
+        event["stage"] == "ResponseComplete"
+            && event["user"]["username"] == user
+            && event["objectRef"]["resource"] == resource
+    };
+    Ok(events.into_iter().filter(is_wanted).collect())
+}
