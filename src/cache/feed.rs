@@ -36,7 +36,7 @@ pub struct Feed {
 }
 
 /// A watcher's place in a feed: the number of the next batch to take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(u64);
 
 /// What a watcher finds at its position.
@@ -98,7 +98,7 @@ impl Feed {
     /// A new watcher, which sees what is pushed from now on.
     pub fn attach(&mut self) -> Position {
         self.watchers += 1;
-        Position(self.end())
+        self.end_position()
     }
 
     /// The watcher at `position` is gone.
@@ -144,6 +144,11 @@ impl Feed {
         // One number is skipped so that even a watcher at the end finds itself behind.
         self.first = self.end() + 1;
         self.batches.clear();
+    }
+
+    /// Where whoever has taken every batch so far stands.
+    pub fn end_position(&self) -> Position {
+        Position(self.end())
     }
 
     /// Whether nobody watches.

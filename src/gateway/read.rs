@@ -255,3 +255,6 @@ fn first_line(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, For
     let line = headers.get(name).map(http::HeaderValue::to_str).transpose();
     line.map_err(|_| ForwardReason::Accept)
 }
+
+#[cfg(test)]
+mod tests;

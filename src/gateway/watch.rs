@@ -322,3 +322,6 @@ impl fmt::Debug for WatchBody {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,13 +90,14 @@ struct Members {
 
 #[derive(Debug)]
 struct Watcher {
-    shard: ShardId,
     position: Position,
     /// Where it stands among the feed's members.
     place: usize,
     waker: Option<Waker>,
     bookmark: Bookmark,
-    ended: bool,
+    /// Where its feed stood when the watch was told to end. Batches from there on belong to another
+    /// history, which this watcher must not go on with.
+    end: Option<Position>,
 }
 
 #[derive(Debug)]
@@ -200,12 +201,11 @@ impl Hub {
         let position = members.feed.attach();
         let place = members.watchers.len();
         let watcher = state_ref.watchers.insert(Watcher {
-            shard,
             position,
             place,
             waker: None,
             bookmark: Bookmark::None,
-            ended: false,
+            end: None,
         });
         members.watchers.push(watcher);
         drop(state);
@@ -254,6 +254,10 @@ impl Hub {
         else {
             return Signals { pull: Pull::Drained, bookmark: None, ended: true };
         };
+        // Events that were delivered before the end are still given out.
+        if watcher.end.is_some_and(|end| watcher.position >= end) {
+            return Signals { pull: Pull::Drained, bookmark: None, ended: true };
+        }
         let pull = members.feed.pull(&mut watcher.position);
         let mut bookmark = None;
         if matches!(pull, Pull::Drained) {
@@ -267,9 +271,7 @@ impl Hub {
                 }
             }
         }
-        // Events that were delivered before the end are still given out.
-        let ended = watcher.ended && matches!(pull, Pull::Drained);
-        Signals { pull, bookmark, ended }
+        Signals { pull, bookmark, ended: false }
     }
 
     pub(super) fn request_bookmark(&self, ticket: &Ticket, shard: Arc<Shard>, second: u64) {
@@ -307,10 +309,14 @@ impl State {
                     }
                 }
                 Message::End(shard) => {
-                    for (_, watcher) in &mut self.watchers {
-                        if watcher.shard == shard {
-                            watcher.ended = true;
-                            wakers.extend(watcher.waker.take());
+                    let ending = self.feeds.iter().filter(|((of, _), _)| *of == shard);
+                    for (_, members) in ending {
+                        let end = members.feed.end_position();
+                        for watcher in &members.watchers {
+                            if let Some(watcher) = self.watchers.get_mut(*watcher) {
+                                watcher.end.get_or_insert(end);
+                                wakers.extend(watcher.waker.take());
+                            }
                         }
                     }
                 }

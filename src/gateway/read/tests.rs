@@ -1,0 +1,312 @@
+//! Serve or forward, row by row (semantics §16), from the request's bytes to the decision.
+
+use http::Request;
+
+use super::*;
+use crate::{
+    api::{
+        continue_token::ContinueToken,
+        options::{EventsAfter, ListConsistency, WatchStart},
+        resource::{GroupVersionResource, Origin},
+        selector::built_in::field_schema_for,
+        version::ResourceVersion,
+    },
+    codec::object::Representation,
+    upstream::discovery::TypeTable,
+};
+
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const PROTOBUF_METADATA_LIST: &str =
+    "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
+
+fn types() -> Types {
+    let served = |group, version, resource, kind: &str, scope, origin| {
+        let gvr = GroupVersionResource::new(group, version, resource);
+        let resource = ResourceType {
+            fields: field_schema_for(&gvr),
+            gvr,
+            kind: kind.into(),
+            list_kind: format!("{kind}List").into(),
+            scope,
+            origin,
+        };
+        ServedType { resource: Arc::new(resource), warning: None, fingerprint: 1 }
+    };
+    let types = Types::default();
+    types.replace(TypeTable::new([
+        served("", "v1", "pods", "Pod", Scope::Namespaced, Origin::BuiltIn),
+        served("", "v1", "secrets", "Secret", Scope::Namespaced, Origin::BuiltIn),
+        served("", "v1", "nodes", "Node", Scope::Cluster, Origin::BuiltIn),
+        served("", "v1", "namespaces", "Namespace", Scope::Cluster, Origin::BuiltIn),
+        served("example.com", "v1", "widgets", "Widget", Scope::Namespaced, Origin::Custom),
+    ]));
+    types
+}
+
+fn parse(method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Read, ForwardReason> {
+    let mut request = Request::builder().method(method).uri(target);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    Read::parse(&parts, &types(), &ResourcePolicies::default())
+}
+
+fn get(target: &str) -> Result<Read, ForwardReason> {
+    parse("GET", target, &[("accept", JSON)])
+}
+
+fn accepting(target: &str, accept: &str) -> Result<Read, ForwardReason> {
+    parse("GET", target, &[("accept", accept)])
+}
+
+fn at_least(number: u64) -> Requirement {
+    Requirement::AtLeast(ResourceVersion::new(number).unwrap())
+}
+
+fn token(version: Option<u64>) -> String {
+    ContinueToken {
+        resource_version: version.and_then(ResourceVersion::new),
+        start: "ns/a\0".into(),
+    }
+    .encode()
+}
+
+#[test]
+fn lists_are_served_from_states_that_memory_can_prove() {
+    for (query, expected) in [
+        ("?resourceVersion=0", Ok(Requirement::Any)),
+        ("?resourceVersion=0&limit=5", Ok(Requirement::Any)),
+        ("?resourceVersion=0&resourceVersionMatch=NotOlderThan", Ok(Requirement::Any)),
+        ("?resourceVersion=7", Ok(at_least(7))),
+        ("?resourceVersion=7&resourceVersionMatch=NotOlderThan", Ok(at_least(7))),
+        ("?resourceVersion=7&resourceVersionMatch=NotOlderThan&limit=5", Ok(at_least(7))),
+        ("", Ok(Requirement::Latest)),
+        ("?limit=5", Ok(Requirement::Latest)),
+        ("?resourceVersion=7&limit=5", Err(ForwardReason::Exact)),
+        ("?resourceVersion=7&resourceVersionMatch=Exact", Err(ForwardReason::Exact)),
+        ("?limit=5&fieldSelector=spec.nodeName%3Dn", Err(ForwardReason::Options)),
+        ("?fieldSelector=spec.nodeName%3Dn", Ok(Requirement::Latest)),
+        ("?resourceVersion=x", Err(ForwardReason::Options)),
+        ("?resourceVersion=00", Err(ForwardReason::Options)),
+        ("?resourceVersionMatch=Exact", Err(ForwardReason::Options)),
+        ("?resourceVersion=0&resourceVersionMatch=Exact", Err(ForwardReason::Options)),
+        ("?resourceVersion=7&resourceVersionMatch=Newest", Err(ForwardReason::Options)),
+        ("?labelSelector=a%20b", Err(ForwardReason::Options)),
+        ("?fieldSelector=spec.unknown%3Dx", Err(ForwardReason::Options)),
+        ("?shardSelector=x", Err(ForwardReason::Options)),
+        ("?sendInitialEvents=true", Err(ForwardReason::Options)),
+        ("?pretty=true", Err(ForwardReason::Accept)),
+        ("?continue=nonsense", Err(ForwardReason::Options)),
+    ] {
+        let found = get(&format!("/api/v1/pods{query}")).map(|read| read.requirement);
+        assert_eq!(found, expected, "{query}");
+    }
+    for version in [Some(7), None] {
+        let target = format!("/api/v1/pods?continue={}", token(version));
+        let found = get(&target).map(|read| read.requirement);
+        assert_eq!(found, Err(ForwardReason::Exact), "continues {version:?}");
+    }
+}
+
+#[test]
+fn gets_are_served_unless_they_are_quorum_reads() {
+    for (target, expected) in [
+        ("/api/v1/namespaces/ns/pods/a?resourceVersion=0", Ok((Requirement::Any, "ns/a"))),
+        ("/api/v1/namespaces/ns/pods/a?resourceVersion=7", Ok((at_least(7), "ns/a"))),
+        ("/api/v1/nodes/n?resourceVersion=0", Ok((Requirement::Any, "n"))),
+        ("/api/v1/namespaces/ns?resourceVersion=0", Ok((Requirement::Any, "ns"))),
+        ("/api/v1/namespaces/ns/pods/a", Err(ForwardReason::Quorum)),
+        ("/api/v1/namespaces/ns", Err(ForwardReason::Quorum)),
+        ("/api/v1/namespaces/ns/pods/a?resourceVersion=x", Err(ForwardReason::Options)),
+        // Not where such objects are.
+        ("/api/v1/pods/a?resourceVersion=0", Err(ForwardReason::Resource)),
+        ("/api/v1/namespaces/ns/nodes/n?resourceVersion=0", Err(ForwardReason::Resource)),
+    ] {
+        let found = get(target).map(|read| match read.what {
+            What::Get(key) => (read.requirement, key.as_str().to_owned()),
+            what => panic!("{what:?}"),
+        });
+        assert_eq!(found, expected.map(|(how, key)| (how, key.to_owned())), "{target}");
+    }
+}
+
+#[test]
+fn watches_are_served_by_their_beginning() {
+    let version = |number| ResourceVersion::new(number).unwrap();
+    let state = |consistency| WatchStart::State { consistency, marks_end: true };
+    let latest = state(ListConsistency::Latest);
+    let any = state(ListConsistency::Any);
+    let from = |number| state(ListConsistency::NotOlderThan(version(number)));
+    let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+    let events_only = "sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
+    for (query, expected) in [
+        (String::new(), Ok((Requirement::Latest, latest))),
+        ("resourceVersion=0".into(), Ok((Requirement::Any, any))),
+        (
+            "resourceVersion=7".into(),
+            Ok((Requirement::Any, WatchStart::Events(EventsAfter::Version(version(7))))),
+        ),
+        (initial.into(), Ok((Requirement::Latest, latest))),
+        (format!("{initial}&resourceVersion=0"), Ok((Requirement::Any, any))),
+        (format!("{initial}&resourceVersion=7"), Ok((at_least(7), from(7)))),
+        (events_only.into(), Ok((Requirement::Latest, WatchStart::Events(EventsAfter::Latest)))),
+        (
+            format!("{events_only}&resourceVersion=0"),
+            Ok((Requirement::Any, WatchStart::Events(EventsAfter::Any))),
+        ),
+        (
+            format!("{events_only}&resourceVersion=7"),
+            Ok((Requirement::Any, WatchStart::Events(EventsAfter::Version(version(7))))),
+        ),
+        ("sendInitialEvents=true".into(), Err(ForwardReason::Options)),
+        ("resourceVersion=7&resourceVersionMatch=Exact".into(), Err(ForwardReason::Options)),
+        ("resourceVersion=x".into(), Err(ForwardReason::Options)),
+        ("timeoutSeconds=-1".into(), Err(ForwardReason::Options)),
+        ("shardSelector=x".into(), Err(ForwardReason::Options)),
+    ] {
+        let found = get(&format!("/api/v1/pods?watch=1&{query}")).map(|read| match read.what {
+            What::Watch(request, _) => (read.requirement, request.start),
+            what => panic!("{what:?}"),
+        });
+        assert_eq!(found, expected, "{query}");
+    }
+}
+
+#[test]
+fn what_is_not_a_plain_read_of_a_cached_type_is_forwarded() {
+    let pods = "/api/v1/pods?resourceVersion=0";
+    for (method, target, expected) in [
+        ("HEAD", pods, ForwardReason::Method),
+        ("POST", pods, ForwardReason::Method),
+        ("PUT", pods, ForwardReason::Method),
+        ("PATCH", pods, ForwardReason::Method),
+        ("DELETE", pods, ForwardReason::Method),
+        ("OPTIONS", pods, ForwardReason::Method),
+        ("GET", "/healthz", ForwardReason::Path),
+        ("GET", "/api/v1", ForwardReason::Path),
+        ("GET", "/", ForwardReason::Path),
+        ("GET", "//api/v1/pods?resourceVersion=0", ForwardReason::Path),
+        ("GET", "/api/v1/pods/?resourceVersion=0", ForwardReason::Path),
+        ("GET", "/api/v1/../v1/pods", ForwardReason::Path),
+        ("GET", "/api/v1/p%6Fds", ForwardReason::Path),
+        ("GET", "/api/v1/watch/pods?resourceVersion=7", ForwardReason::Resource),
+        ("GET", "/api/v1/watch/namespaces/ns/pods/a", ForwardReason::Resource),
+        ("GET", "/api/v1/proxy/pods", ForwardReason::Resource),
+        ("GET", "/api/v1/namespaces/ns/pods/a/status?resourceVersion=0", ForwardReason::Resource),
+        ("GET", "/api/v1/namespaces/ns/pods/a/log", ForwardReason::Resource),
+        ("GET", "/api/v1/namespaces/ns/pods/a/exec?watch=1", ForwardReason::Resource),
+        ("GET", "/api/v1/namespaces/ns/finalize?resourceVersion=0", ForwardReason::Resource),
+        ("GET", "/api/v1/namespaces/ns/nodes?resourceVersion=0", ForwardReason::Resource),
+        ("GET", "/api/v1/events?resourceVersion=0", ForwardReason::Resource),
+        ("GET", "/api/v1/componentstatuses", ForwardReason::Resource),
+        ("GET", "/api/v2/pods?resourceVersion=0", ForwardReason::Resource),
+        ("GET", "/apis/metrics.k8s.io/v1beta1/nodes", ForwardReason::Resource),
+        ("GET", "/api/v1/secrets?resourceVersion=0", ForwardReason::Policy),
+    ] {
+        let found = parse(method, target, &[("accept", JSON)]).map(|read| read.requirement);
+        assert_eq!(found, Err(expected), "{method} {target}");
+    }
+    let upgraded = [("accept", JSON), ("connection", "Upgrade"), ("upgrade", "websocket")];
+    let found = parse("GET", "/api/v1/pods?watch=1", &upgraded).map(|read| read.requirement);
+    assert_eq!(found, Err(ForwardReason::Upgrade));
+}
+
+#[test]
+fn the_form_decides_which_shard_answers() {
+    let one = |representation, form| Ok(Source { representation, fuller: None, form });
+    let metadata_or_fuller = Ok(Source {
+        representation: Representation::ProtobufMetadata,
+        fuller: Some(Representation::Protobuf),
+        form: Form::Metadata,
+    });
+    let pods = "/api/v1/pods?resourceVersion=0";
+    let by_node = "/api/v1/pods?resourceVersion=0&fieldSelector=spec.nodeName%3Dn";
+    let by_name = "/api/v1/pods?resourceVersion=0&fieldSelector=metadata.name%3Da";
+    let widgets = "/apis/example.com/v1/widgets?resourceVersion=0";
+    for (target, accept, expected) in [
+        (pods, JSON, one(Representation::Json, Form::Full)),
+        (pods, "*/*", one(Representation::Json, Form::Full)),
+        (pods, PROTOBUF, one(Representation::Protobuf, Form::Full)),
+        (pods, METADATA_LIST, one(Representation::Json, Form::Metadata)),
+        (pods, PROTOBUF_METADATA_LIST, metadata_or_fuller),
+        (by_name, PROTOBUF_METADATA_LIST, metadata_or_fuller),
+        (by_node, PROTOBUF_METADATA_LIST, one(Representation::Protobuf, Form::Metadata)),
+        (pods, TABLE, Err(ForwardReason::Accept)),
+        (pods, "application/yaml", Err(ForwardReason::Accept)),
+        (pods, "text/html", Err(ForwardReason::Accept)),
+        (widgets, JSON, one(Representation::Json, Form::Full)),
+        (widgets, METADATA_LIST, Err(ForwardReason::Accept)),
+        (widgets, PROTOBUF_METADATA_LIST, one(Representation::ProtobufMetadata, Form::Metadata)),
+    ] {
+        let found = accepting(target, accept).map(|read| read.source);
+        assert_eq!(found, expected, "{target} as {accept}");
+    }
+    let pod = "/api/v1/namespaces/ns/pods/a?resourceVersion=0";
+    let found = accepting(pod, METADATA).map(|read| read.source);
+    assert_eq!(found, one(Representation::Json, Form::Metadata));
+    let curl = [("accept", "*/*"), ("user-agent", "curl/8.5.0")];
+    assert!(matches!(parse("GET", pods, &curl), Err(ForwardReason::Accept)), "pretty for people");
+    let bytes = Request::get(pods).header("accept", &b"\xff"[..]).body(()).unwrap();
+    let found = Read::parse(&bytes.into_parts().0, &types(), &ResourcePolicies::default());
+    assert!(matches!(found, Err(ForwardReason::Accept)), "no text");
+}
+
+#[test]
+fn an_audience_is_narrowed_to_the_namespace_that_is_meant() {
+    let namespaced = "/api/v1/namespaces/ns/pods?resourceVersion=0";
+    for (target, expected) in [
+        ("/api/v1/pods?resourceVersion=0", None),
+        (namespaced, Some("ns")),
+        ("/api/v1/pods?resourceVersion=0&fieldSelector=metadata.namespace%3Dx", Some("x")),
+        ("/api/v1/pods?resourceVersion=0&fieldSelector=metadata.namespace!%3Dx", None),
+        ("/api/v1/pods?resourceVersion=0&fieldSelector=metadata.namespace%3D", None),
+        (&format!("{namespaced}&fieldSelector=metadata.namespace%3Dother"), Some("ns")),
+        ("/api/v1/nodes?resourceVersion=0", None),
+        ("/api/v1/namespaces?resourceVersion=0", None),
+        ("/api/v1/namespaces?resourceVersion=0&fieldSelector=metadata.name%3Dns", None),
+    ] {
+        for suffix in ["", "&watch=1"] {
+            let read = get(&format!("{target}{suffix}")).unwrap();
+            let (What::List(_, audience) | What::Watch(_, audience)) = read.what else {
+                panic!("{target} reads one object")
+            };
+            assert_eq!(audience.namespace.as_deref(), expected, "{target}{suffix}");
+        }
+    }
+}
+
+#[test]
+fn authorization_is_asked_what_upstream_would_ask() {
+    for (target, verb, namespace, name) in [
+        ("/api/v1/namespaces/ns/pods?resourceVersion=0", "list", "ns", ""),
+        ("/api/v1/pods?watch=1", "watch", "", ""),
+        ("/api/v1/pods?watch=true&fieldSelector=metadata.name%3Da", "watch", "", "a"),
+        ("/api/v1/pods?resourceVersion=0&fieldSelector=metadata.namespace%3Dx", "list", "", ""),
+        ("/api/v1/namespaces/ns/pods/a?resourceVersion=0", "get", "ns", "a"),
+        ("/api/v1/namespaces/ns?resourceVersion=0", "get", "ns", "ns"),
+        // A name in the path is no watch, whatever the query says.
+        ("/api/v1/namespaces/ns/pods/a?resourceVersion=0&watch=1", "get", "ns", "a"),
+    ] {
+        let attributes = get(target).unwrap().attributes;
+        assert_eq!(attributes.verb, verb, "{target}");
+        assert_eq!((&*attributes.namespace, &*attributes.name), (namespace, name), "{target}");
+    }
+    let selected = get("/api/v1/pods?resourceVersion=0&labelSelector=a%3Db").unwrap().attributes;
+    assert_eq!(&*selected.label_selector, "a=b");
+}
+
+#[test]
+fn compression_is_for_those_who_name_it() {
+    for (encoding, expected) in
+        [("gzip", true), ("br, gzip", true), ("gzip;q=1", false), ("*", false)]
+    {
+        let headers = [("accept", JSON), ("accept-encoding", encoding)];
+        let read = parse("GET", "/api/v1/pods?resourceVersion=0", &headers).unwrap();
+        assert_eq!(read.gzip, expected, "{encoding}");
+    }
+}
