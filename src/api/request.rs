@@ -78,6 +78,10 @@ pub enum NotServeable {
     /// The path is not in the one form that is read here.
     #[error("the path is not canonical")]
     NonCanonicalPath,
+    /// Namespaces inside of a namespace, which no server has. Read as other resources are, it would
+    /// ask for a permission in the namespace and mean the Namespaces of the whole cluster.
+    #[error("namespaces are not in a namespace")]
+    NestedNamespaces,
     /// A verb stands in the path and nothing follows.
     #[error("the path ends after its verb")]
     NothingAfterVerb,
@@ -109,7 +113,7 @@ impl RequestInfo {
             Some(_) => parts.next().ok_or(NotServeable::NothingAfterVerb)?,
             None => next,
         };
-        let target = Target::parse(first, parts);
+        let target = Target::parse(first, parts)?;
         let mut request = ResourceRequest {
             verb: path_verb.unwrap_or_else(|| Verb::of_method(method)),
             verb_from_path: path_verb.is_some(),
@@ -199,14 +203,18 @@ struct Target<'p> {
 // === impl Target ===
 
 impl<'p> Target<'p> {
-    fn parse(first: &'p str, mut rest: impl Iterator<Item = &'p str>) -> Self {
+    fn parse(
+        first: &'p str,
+        mut rest: impl Iterator<Item = &'p str>,
+    ) -> Result<Self, NotServeable> {
         let second = rest.next().unwrap_or_default();
         let third = rest.next();
         if first != "namespaces" {
             let subresource = third.unwrap_or_default();
-            return Self { namespace: "", resource: first, name: second, subresource };
+            return Ok(Self { namespace: "", resource: first, name: second, subresource });
         }
-        match third {
+        Ok(match third {
+            Some("namespaces") => return Err(NotServeable::NestedNamespaces),
             Some(resource) if !matches!(resource, "status" | "finalize") => Self {
                 namespace: second,
                 resource,
@@ -219,7 +227,7 @@ impl<'p> Target<'p> {
                 name: second,
                 subresource: third.unwrap_or_default(),
             },
-        }
+        })
     }
 }
 

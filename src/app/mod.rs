@@ -5,11 +5,11 @@
 
 mod client_kubeconfig;
 mod embedded;
+mod start_text;
 
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
-    path::Path,
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
@@ -17,7 +17,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -33,7 +33,11 @@ use crate::{
         tls::{PemPair, Tls, TlsError},
     },
     runtime::Cores,
-    shards::{hub::Hub, registry::Registry},
+    shards::{
+        hub::Hub,
+        pressure::{Budgets, relieve},
+        registry::{Need, Registry},
+    },
     upstream::{
         KubeApiserver, Upstream,
         discovery::{Types, driver::Discoverer},
@@ -45,7 +49,7 @@ use crate::{
     },
 };
 
-use self::client_kubeconfig::ClientKubeconfig;
+use self::{client_kubeconfig::ClientKubeconfig, start_text::Reader};
 
 /// A program that is ready to run.
 pub struct App {
@@ -65,6 +69,7 @@ struct Background {
     discoverer: Discoverer,
     types: Types,
     eager: Vec<(String, String)>,
+    budgets: Budgets,
     stop: CancellationToken,
 }
 
@@ -75,7 +80,7 @@ pub enum StartError {
     #[error(transparent)]
     Access(#[from] AccessError),
     /// The port.
-    #[error(transparent)]
+    #[error("{0}{advice}", advice = bind_advice(.0))]
     Bind(#[from] BindError),
     /// The embedded store.
     #[error(transparent)]
@@ -94,6 +99,9 @@ pub enum StartError {
     /// The self-signed certificate.
     #[error(transparent)]
     SelfSigned(#[from] SelfSignedError),
+    /// Connections can't be accepted any more.
+    #[error("the listener failed: {0}")]
+    Listener(io::Error),
     /// Threads could not be started.
     #[error("the runtimes can't be started: {0}")]
     Runtime(io::Error),
@@ -111,8 +119,8 @@ const MAX_TUNNELS: usize = 4096;
 /// What is kept of a shard's past: at least the five minutes in which clients come back.
 const LOG_AGE: Duration = Duration::from_secs(600);
 
-/// A log's share of the history budget: large clusters have a few dozen busy resources.
-const LOG_SHARE: u64 = 8;
+/// How often memory is looked at.
+const PRESSURE_PERIOD: Duration = Duration::from_secs(2);
 
 /// How long connections may take to finish when the program ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -127,20 +135,22 @@ impl App {
     pub fn build(config: &Config) -> Result<Self, StartError> {
         let listener = Listener::bind(config.listen)?;
         let address = listener.address();
+        // First of all that is kept in the data directory: whoever has its store open owns the rest.
+        let fronted = upstream(&config.upstream)?;
         let (tls, ca_pem) = certificate(&config.certificate, address)?;
         let cores = Cores::start_all().map_err(StartError::Runtime)?;
-        let fronted = upstream(&config.upstream)?;
         let kubeconfig = ClientKubeconfig::new(address, ca_pem, fronted.token);
         let hubs: Arc<[Arc<Hub>]> = (0..cores.placer().cores().len())
             .map(|core| Arc::new(Hub::new(CoreId(u16::try_from(core).unwrap_or(u16::MAX)))))
             .collect();
-        let registry = registry(config, &cores, &fronted.upstream, &hubs);
+        let (registry, went_back) = registry(config, &cores, &fronted.upstream, &hubs);
         let types = Types::default();
         let access = Access::new(fronted.upstream.clone())?;
-        let proofs = Arc::new(Proofs::new(fronted.upstream.clone()));
+        let proofs = Arc::new(Proofs::new(fronted.upstream.clone(), went_back));
         let stop = CancellationToken::new();
         let tunnels = Tunnels::new(MAX_TUNNELS, cores.draining().clone());
-        let server = Server::new(Arc::clone(&registry), proofs, Arc::clone(&hubs), access.clone());
+        let server =
+            Server::new(types.clone(), Arc::clone(&registry), proofs, hubs.clone(), access.clone());
         let gateway = Gateway::new(Parts {
             types: types.clone(),
             policies: config.resource_policies.clone(),
@@ -155,7 +165,11 @@ impl App {
             .eager()
             .map(|resource| (resource.group.clone(), resource.resource.clone()))
             .collect();
-        let background = Background { hubs, registry, discoverer, types, eager, stop };
+        let budgets = Budgets {
+            objects: config.cache_memory.bytes(),
+            history: config.history_memory.bytes(),
+        };
+        let background = Background { hubs, registry, discoverer, types, eager, budgets, stop };
         Ok(Self { cores, listener, tls, gateway, background, fronts: fronted.name, kubeconfig })
     }
 
@@ -166,9 +180,15 @@ impl App {
     pub fn run(self, config: &Config) -> Result<(), StartError> {
         let Self { cores, listener, tls, gateway, background, fronts, kubeconfig } = self;
         let path = kubeconfig
-            .write(config.data_directory.as_deref())
+            .write(config.data_directory.as_deref(), &config.upstream)
             .map_err(|(path, source)| StartError::File { path, source })?;
-        announce(listener.address(), &fronts, path.as_deref());
+        let embedded = matches!(config.upstream, UpstreamChoice::Embedded(_));
+        announce(&start_text::start_text(
+            listener.address(),
+            &fronts,
+            path.as_deref(),
+            if embedded { Reader::OwnUser } else { Reader::BringsCredentials },
+        ));
         let stop = background.stop.clone();
         background.start(&cores);
         let options = ServerOptions::new(Some(tls));
@@ -184,14 +204,11 @@ impl App {
             }
         });
         stop.cancel();
-        if let Err(error) = served {
-            error!(%error, "the listener failed");
-        }
         let drained = cores.stop(DRAIN);
         if drained.unfinished > 0 {
             warn!(unfinished = drained.unfinished, "connections were cut at the end of the drain");
         }
-        Ok(())
+        served.map_err(StartError::Listener)
     }
 }
 
@@ -199,7 +216,7 @@ impl App {
 
 impl Background {
     fn start(self, cores: &Cores) {
-        let Self { hubs, registry, discoverer, types, eager, .. } = self;
+        let Self { hubs, registry, discoverer, types, eager, budgets, .. } = self;
         for (core, hub) in cores.placer().cores().iter().zip(hubs.iter()) {
             let hub = Arc::clone(hub);
             let draining = core.draining().clone();
@@ -214,9 +231,18 @@ impl Background {
             });
         };
         until_stopped("discovery", Box::pin(discoverer.run()));
+        until_stopped("memory", Box::pin(watch_memory(Arc::clone(&registry), budgets)));
         if !eager.is_empty() {
             until_stopped("eager shards", Box::pin(open_eager(registry, types, eager)));
         }
+    }
+}
+
+/// Keeps cached objects and histories within their budgets.
+async fn watch_memory(registry: Arc<Registry>, budgets: Budgets) {
+    loop {
+        tokio::time::sleep(PRESSURE_PERIOD).await;
+        relieve(&registry, budgets);
     }
 }
 
@@ -225,11 +251,35 @@ async fn open_eager(registry: Arc<Registry>, types: Types, eager: Vec<(String, S
     loop {
         for served in types.table().iter() {
             let gvr = &served.resource.gvr;
-            if eager.iter().any(|(group, name)| *group == gvr.group && *name == gvr.resource) {
-                registry.open(&served.resource, Representation::Json);
+            let wanted =
+                eager.iter().any(|(group, name)| *group == gvr.group && *name == gvr.resource);
+            if wanted
+                && let Err(error) = registry.open(
+                    &served.resource,
+                    served.fingerprint,
+                    Representation::Json,
+                    Need::Requests,
+                )
+            {
+                debug!(resource = %gvr, %error, "an eager resource is not cached");
             }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// What to do about an address that cannot be listened on.
+fn bind_advice(error: &BindError) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program has this port: end it, or give --secure-port another one, 0 for any \
+             that is free"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; --bind-address must be an address of this machine, such as 127.0.0.1"
+        }
+        io::ErrorKind::PermissionDenied => "; give --secure-port a port above 1023",
+        _ => "; see --bind-address and --secure-port",
     }
 }
 
@@ -284,22 +334,28 @@ fn registry(
     cores: &Cores,
     upstream: &Upstream,
     hubs: &Arc<[Arc<Hub>]>,
-) -> Arc<Registry> {
-    let budget = LogBudget { bytes: config.history_memory.bytes() / LOG_SHARE, age: LOG_AGE };
-    Arc::new_cyclic(|registry: &Weak<Registry>| {
-        let registry = Weak::clone(registry);
-        let went_back: WentBack = Arc::new(move |shard, violation| {
-            error!(shard = %shard.key(), %violation, "dropping everything that is cached");
-            if let Some(registry) = registry.upgrade() {
-                registry.clear_all();
-            }
-        });
+) -> (Arc<Registry>, WentBack) {
+    let budget = LogBudget { bytes: config.history_memory.bytes(), age: LOG_AGE };
+    let registry = Arc::new_cyclic(|registry: &Weak<Registry>| {
+        let told = when_it_went_back(Weak::clone(registry));
         let (upstream, runtime) = (upstream.clone(), cores.background().clone());
         let start = Box::new(move |shard| {
-            let reflector = driver::run(shard, upstream.clone(), Arc::clone(&went_back));
+            let reflector = driver::run(shard, upstream.clone(), Arc::clone(&told));
             runtime.spawn(reflector).abort_handle()
         });
         Registry::new(Arc::clone(hubs), budget, start)
+    });
+    let went_back = when_it_went_back(Arc::downgrade(&registry));
+    (registry, went_back)
+}
+
+/// Drops everything that is cached: the store behind is not the one that was shown.
+fn when_it_went_back(registry: Weak<Registry>) -> WentBack {
+    Arc::new(move |shard, violation| {
+        error!(shard = %shard.key(), %violation, "dropping everything that is cached");
+        if let Some(registry) = registry.upgrade() {
+            registry.clear_all();
+        }
     })
 }
 
@@ -311,14 +367,9 @@ fn readiness(types: Types) -> Box<dyn Fn() -> Vec<Check> + Send + Sync> {
 }
 
 /// Tells where the program listens; on standard output, since scripts read it.
-fn announce(address: SocketAddr, fronts: &str, kubeconfig: Option<&Path>) {
-    let mut text = format!("watchgate is listening on https://{address}\n  in front of {fronts}\n");
-    match kubeconfig {
-        Some(path) => text += &format!("  kubeconfig: {}\n", path.display()),
-        None => text += "  no kubeconfig was written: --data-dir is not set\n",
-    }
-    if let Err(error) = io::stdout().write_all(text.as_bytes()) {
-        warn!(%error, "standard output is closed; {text}");
+fn announce(start_text: &str) {
+    if let Err(error) = io::stdout().write_all(start_text.as_bytes()) {
+        warn!(%error, "standard output is closed; {start_text}");
     }
 }
 

@@ -108,6 +108,16 @@ impl Log {
         }
     }
 
+    /// Changes what the log may keep, from now on.
+    pub fn limit(&mut self, bytes: u64, now: Instant) {
+        self.budget.bytes = bytes;
+        // Only sealed events can go, and nothing may come that would seal these.
+        if self.open_weight > bytes / 8 {
+            self.seal(now);
+        }
+        self.trim(now);
+    }
+
     /// Every event after `version`, oldest first; `None` when the log begins later than that.
     pub fn since(&self, version: ResourceVersion) -> Option<Replay> {
         if version < self.start {
@@ -151,3 +161,6 @@ impl Iterator for Replay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,6 @@ use crate::{
     codec::{
         ResourceCodec,
         bookmark_template::BookmarkTemplate,
-        object::Object,
         watch_event::{EventKind, WatchEvent},
     },
 };
@@ -35,10 +34,11 @@ use super::{
 /// Objects, log and audiences of one shard.
 #[derive(Debug)]
 pub struct WatchCache {
-    codec: Arc<ResourceCodec>,
     contents: Option<Contents>,
     audiences: AudienceTable,
     template: Option<Arc<BookmarkTemplate>>,
+    /// The highest version that fills and the stream have brought; those of [`WatchCache::advance`]
+    /// came another way and may have overtaken a fill that was under way.
     highest: Option<ResourceVersion>,
     generation: u64,
     budget: LogBudget,
@@ -118,10 +118,9 @@ struct Contents {
 
 impl WatchCache {
     /// An empty cache.
-    pub fn new(codec: Arc<ResourceCodec>, budget: LogBudget) -> Self {
+    pub fn new(codec: &ResourceCodec, budget: LogBudget) -> Self {
         let template = codec.synthesise_bookmark_template().map(Arc::new);
         Self {
-            codec,
             contents: None,
             audiences: AudienceTable::default(),
             template,
@@ -133,30 +132,34 @@ impl WatchCache {
 
     /// Takes the complete, consistent state at `version`.
     ///
+    /// The version shown may have been advanced beyond it while it was on its way: since nothing
+    /// happened in between, it is the state at the version shown as well.
+    ///
     /// # Errors
     /// [`Violation::WentBack`] when it is older than what was shown; nothing is changed then.
+    ///
+    /// Takes the objects as a map, so that the work of making it need not be done under a lock.
     pub fn fill(
         &mut self,
-        objects: Vec<Object>,
+        objects: OrderedMap,
         version: ResourceVersion,
     ) -> Result<Fill, Violation> {
         if let Some(shown) = self.highest.filter(|shown| version < *shown) {
             return Err(Violation::WentBack { found: version, shown });
         }
         self.highest = Some(version);
-        let objects = OrderedMap::from_objects(self.codec.item_join(), objects);
+        let log = Log::new(version, self.budget);
         let Some(contents) = &mut self.contents else {
-            let log = Log::new(version, self.budget);
             self.contents = Some(Contents { objects, resource_version: version, log });
             self.generation += 1;
             return Ok(Fill::First);
         };
+        contents.resource_version = contents.resource_version.max(version);
         if same_objects(&contents.objects, &objects) {
-            contents.resource_version = version;
             return Ok(Fill::Unchanged);
         }
-        let log = Log::new(version, self.budget);
-        self.contents = Some(Contents { objects, resource_version: version, log });
+        contents.objects = objects;
+        contents.log = log;
         self.generation += 1;
         Ok(Fill::Changed)
     }
@@ -186,11 +189,16 @@ impl WatchCache {
         match &mut self.contents {
             Some(contents) if contents.resource_version == from && to >= from => {
                 contents.resource_version = to;
-                self.highest = self.highest.max(Some(to));
                 true
             }
             _ => false,
         }
+    }
+
+    /// Drops objects and log, but not what version was shown: the next fill must not be older.
+    pub fn withdraw(&mut self) {
+        self.contents = None;
+        self.generation += 1;
     }
 
     /// Drops objects and log, and forgets what was shown: the next fill may be older.
@@ -220,6 +228,14 @@ impl WatchCache {
     /// Events after `version`; `None` when the log does not reach back to it.
     pub fn events_since(&self, version: ResourceVersion) -> Option<Replay> {
         self.contents.as_ref()?.log.since(version)
+    }
+
+    /// Changes how many bytes the log may keep, also of states still to be filled.
+    pub fn limit_log(&mut self, bytes: u64, now: Instant) {
+        self.budget.bytes = bytes;
+        if let Some(contents) = &mut self.contents {
+            contents.log.limit(bytes, now);
+        }
     }
 
     /// The version after which all events are held.
@@ -263,7 +279,7 @@ impl WatchCache {
             WatchEvent::Bookmark(bookmark) => {
                 contents.resource_version =
                     contents.resource_version.max(bookmark.resource_version);
-                self.highest = self.highest.max(Some(contents.resource_version));
+                self.highest = self.highest.max(Some(bookmark.resource_version));
                 self.learn_template(bookmark.template);
                 return Ok(());
             }
@@ -328,3 +344,6 @@ fn same_objects(left: &OrderedMap, right: &OrderedMap) -> bool {
             left.key() == right.key() && left.resource_version() == right.resource_version()
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Writing lists: what stands before, between and after their items.
 //!
 //! A list is `head`, `lead` if it has items, the items joined, `tail`. Pages of the ordered map
-//! hold their items joined already ([`ItemJoin`](super::item_join::ItemJoin)); items in the
+//! hold their items joined already ([`ItemJoin`]); items in the
 //! metadata form are made one by one.
 
 use bytes::Bytes;

@@ -1,12 +1,12 @@
 //! The embedded API store, for trying, tests and demos.
 //!
 //! A Kubernetes-style API server inside the process: objects, lists, watches, patches, custom
-//! resources and discovery, over JSON, kept in one redb database or in memory. What it lacks, and
-//! says so when asked: server-side apply, protobuf and YAML answers, protobuf bodies of all but a
-//! few small kinds, Tables, OpenAPI v2 (`kubectl apply` before 1.29), admission, defaulting
-//! and validation of built-in types, conversion of custom resources, garbage collection by owner
-//! references, and every controller. Its history of changes is memory: after a restart, watches
-//! from older revisions are told that these are too old.
+//! resources and discovery, kept in one redb database or in memory. It reads JSON, YAML and, of
+//! built-in kinds, protobuf, and answers JSON. What it lacks, and says so when asked: server-side
+//! apply, protobuf and YAML answers, Tables, OpenAPI v2 (`kubectl apply` before 1.29), admission,
+//! defaulting and validation of built-in types, conversion of custom resources, garbage collection
+//! by owner references, and every controller. Its history of changes is memory: after a restart,
+//! watches from older revisions are told that these are too old.
 //!
 //! It opens no sockets. It needs a tokio runtime with a timer.
 
@@ -30,7 +30,8 @@ mod non_resource;
 mod openapi;
 mod patch;
 mod protobuf_body;
-mod protobuf_fields;
+mod protobuf_schema;
+mod protobuf_wire;
 mod read;
 mod refusal;
 mod registry;

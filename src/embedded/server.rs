@@ -124,7 +124,9 @@ impl ApiServer {
             Ok(RequestInfo::Resource(request)) => {
                 resource::answer(self, parts, &query, &request, body).await
             }
-            Err(NotServeable::NonCanonicalPath) => Err(Status::unknown_resource().into()),
+            Err(NotServeable::NonCanonicalPath | NotServeable::NestedNamespaces) => {
+                Err(Status::unknown_resource().into())
+            }
             Err(error @ NotServeable::NothingAfterVerb) => {
                 Err(Refusal::bad_request(error.to_string()))
             }

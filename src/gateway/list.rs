@@ -4,6 +4,8 @@
 //! one with selectors walks the scope. The caller has shown that the snapshot is new enough and
 //! that the asker may see it.
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 
 use crate::{
@@ -98,6 +100,22 @@ pub fn list(
         lead,
         separator,
     }
+}
+
+/// How many objects [`list`] would look at one by one.
+pub fn looks_at(
+    snapshot: &Snapshot,
+    codec: &ResourceCodec,
+    request: &ListRequest,
+    audience: &AudienceKey,
+) -> usize {
+    let everything = audience.selection.is_everything();
+    if everything && is_as_kept(codec, audience.form) && request.limit.is_none() {
+        return 0;
+    }
+    let limit = request.limit.filter(|_| everything).map_or(u64::MAX, NonZeroU64::get);
+    let in_scope = snapshot.objects.count(key_range(audience));
+    in_scope.min(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// The keys that an audience's objects can have.

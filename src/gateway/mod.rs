@@ -9,8 +9,9 @@
 //! [`read`] and [`decide`] say whether memory could answer, [`serve`] whether it does; whatever says
 //! no gives a [`reason::ForwardReason`] and the request goes upstream as it came. Guarantees: no byte
 //! from memory without an `Authorized`; no forwarded request with a right of the gateway; every
-//! response says where it came from.
+//! response says where it came from, and so does a line in the access log (`-v 4`).
 
+mod access_log;
 pub mod body;
 pub mod decide;
 pub mod forward;
@@ -42,6 +43,7 @@ use crate::{
 };
 
 use self::{
+    access_log::Entry,
     body::ResponseBody,
     forward::Forwarder,
     health::Check,
@@ -153,17 +155,26 @@ impl Gateway {
             Credential::Bearer(token) => access.lane(token).await,
             Credential::Nothing | Credential::Unclear => Lane::Unproven,
         };
+        let asks_watch = read::is_watch(&request);
         let answer = forwarder.forward(request, lane, connection.peer).await;
         if let Credential::Bearer(token) = credential {
             match answer.status() {
                 StatusCode::UNAUTHORIZED => access.mark_refused(token).await,
-                // The gateway's own words say nothing about the token.
-                status if status.is_server_error() => {}
-                _ if lane == Lane::Unproven => access.mark_proven(token).await,
+                // Other answers may come from before upstream looked at the token.
+                status
+                    if lane == Lane::Unproven
+                        && (status.is_success() || status == StatusCode::FORBIDDEN) =>
+                {
+                    access.mark_proven(token).await;
+                }
                 _ => {}
             }
         }
-        let mut response = answer.map(ResponseBody::Forward);
+        let is_watch = asks_watch && answer.status() == StatusCode::OK;
+        let mut response = answer.map(|body| {
+            let draining = || connection.draining.clone();
+            ResponseBody::Forward(if is_watch { body.ending_with(draining()) } else { body })
+        });
         response.headers_mut().append(CACHE_STATUS, reason.header());
         response
     }
@@ -196,8 +207,12 @@ impl Handler for Gateway {
         connection: &Arc<ConnectionInfo>,
     ) -> Response<ResponseBody> {
         let via = via(request.version());
+        let entry = Entry::of(&request);
         let mut response = self.answer(request, connection).await;
         response.headers_mut().append(header::VIA, via);
+        if let Some(entry) = entry {
+            entry.write(&response, connection.peer);
+        }
         response
     }
 }

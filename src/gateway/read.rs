@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use http::{HeaderMap, HeaderName, Method, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method, Request, Version, header, request::Parts};
 
 use crate::{
     api::{
@@ -15,7 +15,7 @@ use crate::{
         options::{GetRequest, ListOptions, ListRequest, WatchRequest},
         query::Query,
         request::{RequestInfo, ResourceRequest, Verb},
-        resource::{ResourceType, Scope},
+        resource::{GroupVersionResource, ResourceType, Scope},
         selector::Selection,
     },
     cache::audience::AudienceKey,
@@ -105,6 +105,13 @@ impl Read {
             _ => Err(ForwardReason::Method),
         }
     }
+}
+
+/// Whether a request is a watch, of whatever resource and form. Its answer may end at any time.
+pub(super) fn is_watch<B>(request: &Request<B>) -> bool {
+    let Ok(query) = Query::parse(request.uri().query()) else { return false };
+    let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
+    matches!(info, Ok(RequestInfo::Resource(resource)) if resource.verb == Verb::Watch)
 }
 
 /// A request whose type is known.
@@ -209,8 +216,14 @@ fn scope(
         Scope::Namespaced if !namespace.is_empty() => Ok(Some(namespace.clone())),
         Scope::Namespaced if request.verb == Verb::Get => Err(ForwardReason::Resource),
         Scope::Namespaced => Ok(None),
-        // The one cluster-scoped resource whose requests carry a namespace: its own name.
-        Scope::Cluster if namespace.is_empty() || request.resource.resource == "namespaces" => {
+        Scope::Cluster if namespace.is_empty() => Ok(None),
+        // The one cluster-scoped resource whose requests carry a namespace: its own name. Anything
+        // wider would ask for a permission in a namespace and show the whole cluster.
+        Scope::Cluster
+            if request.resource == GroupVersionResource::new("", "v1", "namespaces")
+                && request.verb == Verb::Get
+                && request.name == *namespace =>
+        {
             Ok(None)
         }
         Scope::Cluster => Err(ForwardReason::Resource),

@@ -21,6 +21,8 @@ pub enum ForwardReason {
     Denied,
     /// Exactly one past state is asked for.
     Exact,
+    /// The cached objects are over their memory budget.
+    Memory,
     /// Not GET.
     Method,
     /// The freshness of the shard was not proven in time.
@@ -62,6 +64,7 @@ impl ForwardReason {
             Self::CrossOrigin => "cross-origin",
             Self::Denied => "denied",
             Self::Exact => "exact-version",
+            Self::Memory => "memory",
             Self::Method => "method",
             Self::NotProven => "not-proven",
             Self::Options => "options",
@@ -85,6 +88,7 @@ impl ForwardReason {
             Self::CrossOrigin => "watchgate; fwd=bypass; detail=cross-origin",
             Self::Denied => "watchgate; fwd=bypass; detail=denied",
             Self::Exact => "watchgate; fwd=miss; detail=exact-version",
+            Self::Memory => "watchgate; fwd=uri-miss; detail=memory",
             Self::Method => "watchgate; fwd=method; detail=method",
             Self::NotProven => "watchgate; fwd=stale; detail=not-proven",
             Self::Options => "watchgate; fwd=bypass; detail=options",
@@ -101,7 +105,7 @@ impl ForwardReason {
     /// Whether memory could have answered a request like this (semantics §16), had it been warm,
     /// fresh or reached far enough back. What is forwarded for other reasons is no miss.
     pub const fn is_miss(self) -> bool {
-        matches!(self, Self::Cold | Self::NotProven | Self::Uncovered)
+        matches!(self, Self::Cold | Self::Memory | Self::NotProven | Self::Uncovered)
     }
 }
 
@@ -119,6 +123,7 @@ mod tests {
             ForwardReason::CrossOrigin,
             ForwardReason::Denied,
             ForwardReason::Exact,
+            ForwardReason::Memory,
             ForwardReason::Method,
             ForwardReason::NotProven,
             ForwardReason::Options,

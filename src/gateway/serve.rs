@@ -18,6 +18,7 @@ use crate::{
         object_key::ObjectKey,
         options::{EventsAfter, ListRequest, WatchRequest, WatchStart, WatchTimeout},
         resource::Scope,
+        version::ResourceVersion,
     },
     cache::{audience::AudienceKey, watch_cache::Snapshot},
     codec::{object::Representation, segments::Segments, watch_event::Form},
@@ -28,10 +29,13 @@ use crate::{
     },
     shards::{
         hub::Hub,
-        registry::Registry,
+        registry::{MemoryFull, Need, Registry},
         shard::{NotCovered, Shard},
     },
-    upstream::freshness::{FreshAt, NotProven, Patience, Proofs},
+    upstream::{
+        discovery::{ServedType, Types},
+        freshness::{Fresh, FreshAt, NotProven, Patience, Proofs},
+    },
 };
 
 use super::{
@@ -49,6 +53,7 @@ pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Serves reads from shards.
 #[derive(Clone, Debug)]
 pub struct Server {
+    types: Types,
     registry: Arc<Registry>,
     proofs: Arc<Proofs>,
     hubs: Arc<[Arc<Hub>]>,
@@ -79,6 +84,9 @@ const LIST: Patience =
 /// Clients that open a watch with the state wait anyway (DESIGN "Freshness").
 const WATCH: Patience = Patience { stream: Duration::from_millis(100), total: BLOCK };
 
+/// Objects that a list may look at on a thread that serves connections: about half a millisecond.
+const SCANNED_HERE: usize = 4096;
+
 /// Frames of connections that pack no TLS records.
 const PLAIN_FRAME: usize = 64 << 10;
 
@@ -90,12 +98,13 @@ const WATCH_SECONDS: std::ops::Range<u64> = 1800..3600;
 impl Server {
     /// Serves from the registry's shards, whose watchers live on `hubs`.
     pub fn new(
+        types: Types,
         registry: Arc<Registry>,
         proofs: Arc<Proofs>,
         hubs: Arc<[Arc<Hub>]>,
         access: Access,
     ) -> Self {
-        Self { registry, proofs, hubs, access }
+        Self { types, registry, proofs, hubs, access }
     }
 
     /// The answer to a read that its asker is allowed.
@@ -108,7 +117,7 @@ impl Server {
         authorized: Authorized,
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
-        let shard = self.shard(&read);
+        let shard = self.shard(&read)?;
         if !shard.codec().offers(read.source.form) {
             return Err(ForwardReason::Accept);
         }
@@ -125,7 +134,7 @@ impl Server {
             }
             What::List(request, audience) => {
                 let scope = read.served.resource.scope;
-                let list = make_list(&readable, &shard, scope, &request, &audience, authorized);
+                let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
                 let (bytes, is_gzip) = encoded(list, read.gzip).await;
                 let mut response = whole(bytes, max_frame, shard.key().representation);
                 if is_gzip {
@@ -151,14 +160,36 @@ impl Server {
         Ok(response)
     }
 
-    fn shard(&self, read: &Read) -> Arc<Shard> {
-        let resource = &read.served.resource;
+    fn shard(&self, read: &Read) -> Result<Arc<Shard>, ForwardReason> {
+        let shard = self.open(read)?;
+        // The request's idea of the type is as old as its access review. A shard of another one
+        // would be read with the wrong places of fields; one opened under an outdated one would
+        // stay when the others were closed.
+        let wanted = read.served.fingerprint;
+        let present = self.types.get(&shard.key().gvr).map(|served| served.fingerprint);
+        if present != Some(shard.fingerprint()) {
+            self.registry.close(|candidate| candidate.id() == shard.id());
+        }
+        if shard.fingerprint() != wanted || present != Some(wanted) {
+            return Err(ForwardReason::Cold);
+        }
+        Ok(shard)
+    }
+
+    fn open(&self, read: &Read) -> Result<Arc<Shard>, ForwardReason> {
+        let ServedType { resource, fingerprint, .. } = &read.served;
         let Source { representation, fuller, .. } = read.source;
-        fuller
+        let fuller = fuller
             .and_then(|fuller| self.registry.get(&resource.gvr, fuller))
             .filter(|shard| shard.resource_version().is_some())
-            .filter(|shard| shard.codec().offers(read.source.form))
-            .unwrap_or_else(|| self.registry.open(resource, representation))
+            .filter(|shard| shard.codec().offers(read.source.form));
+        match fuller {
+            Some(fuller) => Ok(fuller),
+            None => self
+                .registry
+                .open(resource, *fingerprint, representation, Need::Requests)
+                .map_err(|MemoryFull| ForwardReason::Memory),
+        }
     }
 
     /// Waits until the shard meets the requirement.
@@ -175,31 +206,36 @@ impl Server {
             return Err(ForwardReason::Cold);
         }
         let freshness = self.proofs.of(shard);
-        let proof = match requirement {
-            Requirement::Any => None,
+        let fresh = match requirement {
+            Requirement::Any => {
+                let snapshot = shard.snapshot().ok_or(ForwardReason::Cold)?;
+                return Ok(Readable { snapshot, proof: None });
+            }
             Requirement::AtLeast(version) => {
                 let patience = Patience { total: BLOCK, ..patience };
-                Some(freshness.reach(version, arrived, patience).await)
+                freshness.reach(version, arrived, patience).await
             }
-            Requirement::Latest => Some(freshness.prove(arrived, patience).await),
+            Requirement::Latest => freshness.prove(arrived, patience).await,
         };
-        let proof = proof.transpose().map_err(|error: NotProven| {
+        let fresh = fresh.map_err(|error: NotProven| {
             debug!(shard = %shard.key(), %error, "forwarding for want of a proof");
             ForwardReason::NotProven
         })?;
-        let snapshot = shard.snapshot().ok_or(ForwardReason::Cold)?;
-        // The shard may have been emptied and filled from an older store since the proof.
-        if proof.is_some_and(|proof| proof.version() > snapshot.resource_version) {
-            return Err(ForwardReason::NotProven);
-        }
-        Ok(Readable { snapshot, proof })
+        let Fresh { at, state, held } = fresh;
+        Ok(Readable { snapshot: state, proof: Some(Proof { at, held }) })
     }
 }
 
 /// A state that meets the request's requirement.
 struct Readable {
     snapshot: Arc<Snapshot>,
-    proof: Option<FreshAt>,
+    proof: Option<Proof>,
+}
+
+/// That the state is new enough, and the shard's own view of the same objects.
+struct Proof {
+    at: FreshAt,
+    held: Arc<Snapshot>,
 }
 
 fn get(
@@ -212,15 +248,31 @@ fn get(
     list::get(&readable.snapshot, shard.codec(), key, form).ok_or(ForwardReason::Absent)
 }
 
-fn make_list(
+async fn make_list(
     readable: &Readable,
     shard: &Shard,
     scope: Scope,
-    request: &ListRequest,
-    audience: &AudienceKey,
+    request: ListRequest,
+    audience: AudienceKey,
     _authorized: Authorized,
 ) -> List {
-    list::list(&readable.snapshot, shard.codec(), scope, request, audience)
+    let (snapshot, codec) = (Arc::clone(&readable.snapshot), Arc::clone(shard.codec()));
+    if list::looks_at(&snapshot, &codec, &request, &audience) <= SCANNED_HERE {
+        return list::list(&snapshot, &codec, scope, &request, &audience);
+    }
+    let (request, audience) = (Arc::new(request), Arc::new(audience));
+    let scan = {
+        let (snapshot, codec) = (Arc::clone(&snapshot), Arc::clone(&codec));
+        let (request, audience) = (Arc::clone(&request), Arc::clone(&audience));
+        move || list::list(&snapshot, &codec, scope, &request, &audience)
+    };
+    match tokio::task::spawn_blocking(scan).await {
+        Ok(list) => list,
+        Err(error) => {
+            warn!(%error, "a list could not be made aside");
+            list::list(&snapshot, &codec, scope, &request, &audience)
+        }
+    }
 }
 
 /// The list's bytes, compressed when the client can take it and it is large (semantics §6.4).
@@ -259,16 +311,17 @@ fn begin_watch(
         WatchStart::State { marks_end, .. } => {
             let state = shard.subscribe_with_state(hub, audience.clone());
             let (subscription, snapshot) = state.map_err(not_covered)?;
+            let version = begins_at(readable, &snapshot)?;
             let start = Start::State {
                 objects: snapshot.objects.owned_range(list::key_range(&audience)),
-                version: snapshot.resource_version,
+                version,
                 announce_end: marks_end,
             };
             return Ok(WatchBody::new(subscription, audience, start, template, limits));
         }
         WatchStart::Events(EventsAfter::Version(version)) => version,
         WatchStart::Events(EventsAfter::Latest) => {
-            readable.proof.ok_or(ForwardReason::NotProven)?.version()
+            readable.proof.as_ref().ok_or(ForwardReason::NotProven)?.at.version()
         }
         WatchStart::Events(EventsAfter::Any) => readable.snapshot.resource_version,
     };
@@ -276,6 +329,18 @@ fn begin_watch(
     let (subscription, replay) = events.map_err(not_covered)?;
     let start = Start::After { replay, version: after };
     Ok(WatchBody::new(subscription, audience, start, template, limits))
+}
+
+/// The version of the state that a watch begins with, taken after the proof. What the proof was about
+/// has either grown to its version since, or is unchanged and known to be the state at it.
+fn begins_at(readable: &Readable, taken: &Snapshot) -> Result<ResourceVersion, ForwardReason> {
+    let Some(Proof { at, held }) = &readable.proof else { return Ok(taken.resource_version) };
+    if taken.resource_version >= at.version() {
+        return Ok(taken.resource_version);
+    }
+    let unchanged =
+        taken.generation == held.generation && taken.resource_version == held.resource_version;
+    if unchanged { Ok(readable.snapshot.resource_version) } else { Err(ForwardReason::NotProven) }
 }
 
 fn not_covered(error: NotCovered) -> ForwardReason {

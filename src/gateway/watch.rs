@@ -17,7 +17,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -90,6 +90,17 @@ enum Phase {
     Ended,
 }
 
+/// What one turn's look at cached state or the log gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scan {
+    /// Frames are pending.
+    Found,
+    /// Nothing for this watcher, but there is more to look at.
+    Nothing,
+    /// There is no more.
+    Over,
+}
+
 /// Progress marks, for those who asked for them.
 #[derive(Debug)]
 struct Bookmarks {
@@ -105,6 +116,9 @@ const BOOKMARK_PERIOD: u64 = 60;
 
 /// And once more this long before the end.
 const LAST_CALL: u64 = 2;
+
+/// Over how long watches end when the program does.
+const DRAIN_SPREAD: Duration = Duration::from_secs(5);
 
 /// Bytes of cached state looked at per turn: a turn must stay below a millisecond.
 const SCAN: usize = 64 << 10;
@@ -140,7 +154,7 @@ impl WatchBody {
             tokio::select! {
                 biased;
                 () = grant.revoked() => {}
-                () = draining.cancelled() => {}
+                () = draining_soon(draining) => {}
                 () = tokio::time::sleep(timeout) => {}
             }
         });
@@ -163,8 +177,8 @@ impl WatchBody {
     /// The next frame; `None` is the end.
     pub fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Segments>> {
         if !matches!(self.phase, Phase::Ended) && self.end.as_mut().poll(context).is_ready() {
+            // What is pending goes out: a stream must not end in the middle of an event.
             self.phase = Phase::Ended;
-            self.pending = Segments::new();
         }
         if self.pending.len() < self.max_frame && self.poll_fill(context).is_pending() {
             // The scan found nothing yet but has more to look at; others come first.
@@ -184,8 +198,17 @@ impl WatchBody {
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while self.pending.len() < self.max_frame {
             match &mut self.phase {
-                Phase::Initial { .. } => ready!(self.fill_from_state()),
-                Phase::Replay(_) => ready!(self.fill_from_log()),
+                // One scan a turn, whatever it found; the frame goes out and the rest follows.
+                Phase::Initial { .. } => match self.fill_from_state() {
+                    Scan::Over => {}
+                    Scan::Found => break,
+                    Scan::Nothing => return Poll::Pending,
+                },
+                Phase::Replay(_) => match self.fill_from_log() {
+                    Scan::Over => {}
+                    Scan::Found => break,
+                    Scan::Nothing => return Poll::Pending,
+                },
                 Phase::Live => match self.subscription.poll_next(context) {
                     Next::Batch(batch) => self.fill_from_batch(&batch),
                     Next::Replay(replay) => self.phase = Phase::Replay(replay),
@@ -199,9 +222,9 @@ impl WatchBody {
         Poll::Ready(())
     }
 
-    fn fill_from_state(&mut self) -> Poll<()> {
+    fn fill_from_state(&mut self) -> Scan {
         let Phase::Initial { objects, version, announce_end } = &mut self.phase else {
-            return Poll::Ready(());
+            return Scan::Over;
         };
         let batch = objects.next_batch(SCAN);
         if batch.is_empty() {
@@ -212,20 +235,20 @@ impl WatchBody {
                 let form = self.audience.form;
                 self.pending.push(self.codec.frame_bookmark(template, version, true, form));
             }
-            return Poll::Ready(());
+            return Scan::Over;
         }
         for object in batch.iter().filter(|object| self.audience.admits(object)) {
             self.pending.push(self.codec.frame_event(EventKind::Added, object, self.audience.form));
         }
-        if self.pending.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        if self.pending.is_empty() { Scan::Nothing } else { Scan::Found }
     }
 
-    fn fill_from_log(&mut self) -> Poll<()> {
-        let Phase::Replay(replay) = &mut self.phase else { return Poll::Ready(()) };
+    fn fill_from_log(&mut self) -> Scan {
+        let Phase::Replay(replay) = &mut self.phase else { return Scan::Over };
         for _ in 0..REPLAYED {
             let Some(event) = replay.next() else {
                 self.phase = Phase::Live;
-                return Poll::Ready(());
+                return Scan::Over;
             };
             let version = event.resource_version();
             if let Some(kind) = event.seen_through(&self.audience)
@@ -236,10 +259,10 @@ impl WatchBody {
             }
             self.subscription.mark_seen(version);
             if self.pending.len() >= self.max_frame {
-                return Poll::Ready(());
+                return Scan::Found;
             }
         }
-        if self.pending.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        if self.pending.is_empty() { Scan::Nothing } else { Scan::Found }
     }
 
     fn fill_from_batch(&mut self, batch: &crate::cache::feed::Batch) {
@@ -283,6 +306,12 @@ impl WatchBody {
         }
         self.pending.split_to(self.max_frame)
     }
+}
+
+/// Some time after the drain began: clients that all come back in one instant are a herd.
+async fn draining_soon(draining: CancellationToken) {
+    draining.cancelled().await;
+    tokio::time::sleep(DRAIN_SPREAD.mul_f64(rand::random())).await;
 }
 
 impl fmt::Debug for WatchBody {

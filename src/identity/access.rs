@@ -87,7 +87,13 @@ impl Access {
     ) -> Result<Option<Authorized>, Arc<ReviewError>> {
         let fingerprint = self.shared.hash.fingerprint(token, attributes.parts());
         let ask = self.ask(token, attributes);
-        let decided = self.shared.decisions.try_get_with(fingerprint, ask).await?;
+        let mut decided = self.shared.decisions.try_get_with(fingerprint, ask).await?;
+        // The cache counts from the end of the review, a permission from its beginning.
+        if decided.at.elapsed() >= KEPT {
+            self.shared.decisions.invalidate(&fingerprint).await;
+            let ask = self.ask(token, attributes);
+            decided = self.shared.decisions.try_get_with(fingerprint, ask).await?;
+        }
         Ok(match decided.decision {
             Decision::Denied => None,
             Decision::Allowed => Some(Authorized {

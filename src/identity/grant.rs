@@ -2,7 +2,8 @@
 //!
 //! Watches of one token with the same attributes share one grant and one check. A grant that is
 //! denied ends all of them; one that can't be checked, because upstream does not answer, stands:
-//! the API server itself never takes an established watch back.
+//! the API server itself never takes an established watch back. Only so many checks run at a time,
+//! and failed ones are tried again less and less often: an upstream in trouble gets no herd.
 
 use std::{
     future::Future,
@@ -11,8 +12,11 @@ use std::{
 };
 
 use dashmap::DashMap;
+use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, warn};
+
+use crate::telemetry::throttle::Throttle;
 
 use super::{
     access::KEPT,
@@ -27,9 +31,17 @@ pub struct Grant {
 }
 
 /// All grants held.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Grants {
     held: Arc<DashMap<Fingerprint, Weak<Held>>>,
+    checking: Arc<Checking>,
+}
+
+/// What all checks share.
+#[derive(Debug)]
+struct Checking {
+    places: Semaphore,
+    reports: Throttle,
 }
 
 #[derive(Debug)]
@@ -39,8 +51,15 @@ struct Held {
     all: Weak<DashMap<Fingerprint, Weak<Self>>>,
 }
 
-/// How soon a check that failed is tried again.
+/// How soon a check that failed is tried again; the time doubles up to [`MAX_RETRY`].
 const RETRY: Duration = Duration::from_secs(2);
+const MAX_RETRY: Duration = Duration::from_secs(30);
+
+/// Checks that run at the same time. Each takes about a millisecond of upstream's.
+const CONCURRENT_CHECKS: usize = 64;
+
+/// How often failed checks are reported.
+const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
 // === impl Grant ===
 
@@ -52,6 +71,14 @@ impl Grant {
 }
 
 // === impl Grants ===
+
+impl Default for Grants {
+    fn default() -> Self {
+        let places = Semaphore::new(CONCURRENT_CHECKS);
+        let reports = Throttle::new(REPORT_PERIOD, Instant::now());
+        Self { held: Arc::default(), checking: Arc::new(Checking { places, reports }) }
+    }
+}
 
 impl Grants {
     /// Holds the permission that was decided at `decided`; `check` asks again.
@@ -72,7 +99,8 @@ impl Grants {
             all: Arc::downgrade(&self.held),
         });
         self.held.insert(fingerprint, Arc::downgrade(&held));
-        tokio::spawn(keep_checking(Arc::downgrade(&held), decided, check));
+        let checking = Arc::clone(&self.checking);
+        tokio::spawn(keep_checking(Arc::downgrade(&held), decided, check, checking));
         Grant { held }
     }
 
@@ -87,20 +115,27 @@ impl Grants {
     }
 }
 
-async fn keep_checking<C, F>(held: Weak<Held>, decided: Instant, check: C)
+async fn keep_checking<C, F>(held: Weak<Held>, decided: Instant, check: C, checking: Arc<Checking>)
 where
     C: Fn() -> F,
     F: Future<Output = Result<Decision, ReviewError>>,
 {
     let mut next = tokio::time::Instant::from_std(decided) + KEPT;
+    let mut retry = RETRY;
     loop {
         tokio::time::sleep_until(next).await;
+        let Ok(place) = checking.places.acquire().await else { return };
         if held.strong_count() == 0 {
             return;
         }
-        next = tokio::time::Instant::now() + KEPT;
-        match check().await {
-            Ok(Decision::Allowed) => {}
+        let asked = tokio::time::Instant::now();
+        let checked = check().await;
+        drop(place);
+        match checked {
+            Ok(Decision::Allowed) => {
+                next = asked + KEPT;
+                retry = RETRY;
+            }
             Ok(Decision::Denied) => {
                 debug!("a permission was withdrawn; its watches end");
                 if let Some(held) = held.upgrade() {
@@ -109,8 +144,11 @@ where
                 return;
             }
             Err(error) => {
-                warn!(%error, "an open watch's permission can't be checked; trying again");
-                next = tokio::time::Instant::now() + RETRY;
+                if let Some(suppressed) = checking.reports.admit(Instant::now()) {
+                    warn!(%error, suppressed, "permissions of open watches can't be checked");
+                }
+                next = asked + retry;
+                retry = (retry * 2).min(MAX_RETRY);
             }
         }
     }

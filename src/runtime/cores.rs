@@ -76,6 +76,10 @@ pub struct Drained {
     pub unfinished: usize,
 }
 
+/// Threads per core for what would hold up its connections: compression, long scans. More would only
+/// take processor time from the connections.
+const ASIDE: usize = 4;
+
 // === impl Cores ===
 
 impl Cores {
@@ -91,7 +95,8 @@ impl Cores {
         let mut cores = Vec::with_capacity(count.get());
         let mut threads = Vec::with_capacity(count.get());
         for index in 0..count.get() {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime =
+                Builder::new_current_thread().max_blocking_threads(ASIDE).enable_all().build()?;
             cores.push(Arc::new(Core {
                 index,
                 runtime: runtime.handle().clone(),

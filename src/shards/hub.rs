@@ -5,7 +5,7 @@
 //! number of watchers. Guarantees: messages of a shard are delivered in their order; when the
 //! mailbox overflows nothing is lost, watchers then read their shard's log.
 //!
-//! Hot path: [`Hub::deliver`], [`Hub::poll`].
+//! Hot path: [`Hub::deliver`] and polling a subscription.
 //! Locks: a shard's lock may be held when the hub's are taken, never the reverse.
 
 use std::{
@@ -52,7 +52,7 @@ pub enum Message {
     End(ShardId),
 }
 
-/// A watcher's membership, made by [`Hub::attach`].
+/// A watcher's membership in a feed.
 #[derive(Debug)]
 pub struct Ticket {
     /// The audience joined.

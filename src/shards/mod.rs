@@ -8,6 +8,7 @@
 //! Locks: shard before hub, never the other way round.
 
 pub mod hub;
+pub mod pressure;
 pub mod registry;
 pub mod shard;
 pub mod subscription;

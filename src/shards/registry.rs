@@ -1,12 +1,16 @@
 //! Every open shard by its key.
 //!
 //! A shard is opened by the first request that memory could answer, or at start for resources whose
-//! policy is eager, and stays until its type changes or memory is short. Opening hands the shard to
-//! the starter, which keeps it filled; the registry knows nothing of upstream.
+//! policy is eager, and stays until its type changes or memory is short (see [`super::pressure`]).
+//! Opening hands the shard to the starter, which keeps it filled; the registry knows nothing of
+//! upstream.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use dashmap::{DashMap, mapref::entry::Entry};
@@ -33,12 +37,32 @@ pub struct Registry {
     hubs: Arc<[Arc<Hub>]>,
     budget: LogBudget,
     start: Starter,
+    /// Set while the cached objects are over their budget: no further shard is opened.
+    full: AtomicBool,
+    began: Instant,
 }
+
+/// Why a shard is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The gateway itself reads it: opened whatever the memory.
+    Gateway,
+    /// To answer requests, which can also be forwarded.
+    Requests,
+}
+
+/// Memory is short; the request is to be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cached objects are over their memory budget")]
+pub struct MemoryFull;
 
 #[derive(Debug)]
 struct Entered {
     shard: Arc<Shard>,
     filler: AbortHandle,
+    need: Need,
+    /// Seconds after the registry's begin at which a request last wanted it.
+    used: AtomicU64,
 }
 
 // === impl Registry ===
@@ -46,27 +70,50 @@ struct Entered {
 impl Registry {
     /// No shards yet; each new one gets `budget` for its log and is handed to `start`.
     pub fn new(hubs: Arc<[Arc<Hub>]>, budget: LogBudget, start: Starter) -> Self {
-        Self { shards: DashMap::new(), next: AtomicU32::new(0), hubs, budget, start }
+        Self {
+            shards: DashMap::new(),
+            next: AtomicU32::new(0),
+            hubs,
+            budget,
+            start,
+            full: AtomicBool::new(false),
+            began: Instant::now(),
+        }
     }
 
     /// The shard of a type in a representation, opened now if it was not.
-    pub fn open(&self, resource: &Arc<ResourceType>, representation: Representation) -> Arc<Shard> {
-        let key = ShardKey { gvr: resource.gvr.clone(), representation };
-        if let Some(entered) = self.shards.get(&key) {
-            return Arc::clone(&entered.shard);
+    ///
+    /// # Errors
+    /// [`MemoryFull`]: it was not open and may not be opened for requests now.
+    pub fn open(
+        &self,
+        resource: &Arc<ResourceType>,
+        fingerprint: u64,
+        representation: Representation,
+        need: Need,
+    ) -> Result<Arc<Shard>, MemoryFull> {
+        if let Some(shard) = self.get(&resource.gvr, representation) {
+            return Ok(shard);
         }
-        match self.shards.entry(key) {
+        if need == Need::Requests && self.full.load(Ordering::Relaxed) {
+            return Err(MemoryFull);
+        }
+        let key = ShardKey { gvr: resource.gvr.clone(), representation };
+        Ok(match self.shards.entry(key) {
             Entry::Occupied(entry) => Arc::clone(&entry.get().shard),
             Entry::Vacant(entry) => {
                 let id = ShardId(self.next.fetch_add(1, Ordering::Relaxed));
                 let hubs = Arc::clone(&self.hubs);
                 let resource = Arc::clone(resource);
-                let shard = Arc::new(Shard::new(id, resource, representation, self.budget, hubs));
+                let shard =
+                    Shard::new(id, resource, fingerprint, representation, self.budget, hubs);
+                let shard = Arc::new(shard);
                 let filler = (self.start)(Arc::clone(&shard));
-                entry.insert(Entered { shard: Arc::clone(&shard), filler });
+                let used = AtomicU64::new(self.began.elapsed().as_secs());
+                entry.insert(Entered { shard: Arc::clone(&shard), filler, need, used });
                 shard
             }
-        }
+        })
     }
 
     /// The shard if it is open.
@@ -76,7 +123,33 @@ impl Registry {
         representation: Representation,
     ) -> Option<Arc<Shard>> {
         let key = ShardKey { gvr: gvr.clone(), representation };
-        self.shards.get(&key).map(|entered| Arc::clone(&entered.shard))
+        self.shards.get(&key).map(|entered| {
+            entered.used.store(self.began.elapsed().as_secs(), Ordering::Relaxed);
+            Arc::clone(&entered.shard)
+        })
+    }
+
+    /// The open shards that only requests need, with the time since the last one.
+    pub fn idle(&self) -> Vec<(Arc<Shard>, Duration)> {
+        let now = self.began.elapsed().as_secs();
+        self.shards
+            .iter()
+            .filter(|entered| entered.need == Need::Requests)
+            .map(|entered| {
+                let idle = now.saturating_sub(entered.used.load(Ordering::Relaxed));
+                (Arc::clone(&entered.shard), Duration::from_secs(idle))
+            })
+            .collect()
+    }
+
+    /// Says whether further shards may be opened for requests.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
+    /// Whether no further shard is opened for requests.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     /// Closes the shards that `unwanted` names: their watches end and nothing fills them any more.
@@ -96,7 +169,8 @@ impl Registry {
         closed.len()
     }
 
-    /// Empties every shard: the store behind them is not the one they show.
+    /// Empties every shard: the store behind them is not the one they show. Their fillers begin
+    /// anew.
     pub fn clear_all(&self) {
         for shard in self.all() {
             shard.clear(false);

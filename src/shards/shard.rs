@@ -23,6 +23,7 @@ use crate::{
     cache::{
         audience::AudienceKey,
         log::{LogBudget, Replay},
+        map::OrderedMap,
         watch_cache::{Fill, Snapshot, Violation, WatchCache},
     },
     codec::{
@@ -60,6 +61,8 @@ pub struct Progress {
     pub filled: Option<Filled>,
     /// Why the shard cannot be filled at present.
     pub failure: Option<CompactString>,
+    /// How often the contents were dropped: whoever fills the shard must begin anew.
+    pub cleared: u64,
     /// Set when the shard will never be filled again.
     pub closed: bool,
 }
@@ -89,6 +92,7 @@ pub struct Shard {
     id: ShardId,
     key: ShardKey,
     resource: Arc<ResourceType>,
+    fingerprint: u64,
     codec: Arc<ResourceCodec>,
     cache: Mutex<WatchCache>,
     published: ArcSwapOption<Snapshot>,
@@ -103,6 +107,7 @@ impl Shard {
     pub fn new(
         id: ShardId,
         resource: Arc<ResourceType>,
+        fingerprint: u64,
         representation: Representation,
         budget: LogBudget,
         hubs: Arc<[Arc<Hub>]>,
@@ -112,7 +117,8 @@ impl Shard {
             id,
             key: ShardKey { gvr: resource.gvr.clone(), representation },
             resource,
-            cache: Mutex::new(WatchCache::new(Arc::clone(&codec), budget)),
+            fingerprint,
+            cache: Mutex::new(WatchCache::new(&codec, budget)),
             codec,
             published: ArcSwapOption::empty(),
             progress: watch::Sender::new(Progress::default()),
@@ -133,6 +139,12 @@ impl Shard {
     /// The type it holds, as known when it was opened.
     pub fn resource(&self) -> &Arc<ResourceType> {
         &self.resource
+    }
+
+    /// The fingerprint of the type under which it was opened: under another one its bytes and the
+    /// places of its fields may differ.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     /// How its bytes are read and framed.
@@ -178,6 +190,8 @@ impl Shard {
         version: ResourceVersion,
         requested: Instant,
     ) -> Result<Fill, Violation> {
+        // Sorting and copying all objects takes long; nobody is to wait for the lock meanwhile.
+        let objects = OrderedMap::from_objects(self.codec.item_join(), objects);
         let mut cache = self.cache.lock();
         if self.progress.borrow().closed {
             // Closed while the reflector was on its way here; nobody may see this state.
@@ -241,7 +255,21 @@ impl Shard {
         self.tell_all(&Message::End(self.id));
         self.publish(&cache, |progress| {
             progress.filled = None;
+            progress.cleared += 1;
             progress.closed |= closed;
+        });
+    }
+
+    /// Shows nothing any more and ends all watches, because what upstream has now cannot be kept:
+    /// the old state would be shown for ever and its watches would be silent for ever. Unlike
+    /// [`Shard::clear`] remembers how far the store was.
+    pub fn withdraw(&self, reason: &str) {
+        let mut cache = self.cache.lock();
+        cache.withdraw();
+        self.tell_all(&Message::End(self.id));
+        self.publish(&cache, |progress| {
+            progress.filled = None;
+            progress.failure = Some(reason.into());
         });
     }
 
@@ -297,6 +325,11 @@ impl Shard {
         let mut cache = self.cache.lock();
         subscription.hub().detach(subscription.ticket());
         cache.audiences().leave(subscription.ticket().audience, subscription.hub().core());
+    }
+
+    /// Changes how many bytes the log may keep.
+    pub fn limit_log(&self, bytes: u64, now: Instant) {
+        self.cache.lock().limit_log(bytes, now);
     }
 
     /// Figures for metrics and readiness: object count, bytes of objects and log, watchers,

@@ -3,12 +3,13 @@
 //! The API has no call that asks an API server how far the store is without listing something, so
 //! (DESIGN "Freshness", semantics §3.1 and §16 b):
 //!
-//! 1. a **probe**, a consistent LIST of one item's metadata, gives a version X; requests that
+//! 1. a **probe**, a consistent LIST of few objects' metadata, gives a version X; requests that
 //!    arrived before it was sent share it, and per shard at most one runs and one waits;
-//! 2. the proof is there once the shard's own stream has reached X;
-//! 3. for a quiet shard an **auxiliary watch** from its version N brings a bookmark B; if no event
-//!    came before it and the shard is still at N, nothing happened in (N, B] and it moves to B. One
-//!    at a time, shared by all who wait, at most three seconds each.
+//! 2. the proof is there once the shard's own stream has reached X, or once its objects are found
+//!    to be exactly those of a probe that saw all of them: then its state is the state at X;
+//! 3. for a large quiet shard an **auxiliary watch** from its version N brings a bookmark B; if no
+//!    event came before it and the shard is still at N, nothing happened in (N, B] and it moves to
+//!    B. One at a time, shared by all who wait, at most three seconds each.
 //!
 //! A [`FreshAt`] can only be made here. It does not say that the shard is ready to be read.
 
@@ -19,20 +20,39 @@ use std::{
 
 use dashmap::DashMap;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use tokio::time::{error::Elapsed, timeout, timeout_at};
 
 use crate::{
     api::version::ResourceVersion,
+    cache::watch_cache::{Snapshot, Violation},
     codec::{frame_decoder::FrameDecoder, watch_event::WatchEvent},
     shards::shard::{Shard, ShardId},
-    upstream::{Lane, RequestBody, Upstream, reflector::machine::accept, turns::Turns},
+    upstream::{
+        Lane, RequestBody, Upstream,
+        probe::{Probed, probe},
+        reflector::{driver::WentBack, machine::accept},
+        turns::Turns,
+    },
 };
 
 /// Proof that a shard at this version or later answers a request for the latest state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct FreshAt(ResourceVersion);
+
+/// A state that answers a request for the latest one, or for one not older than a version.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Fresh {
+    /// The proof.
+    pub at: FreshAt,
+    /// The state at that version or a later one.
+    pub state: Arc<Snapshot>,
+    /// The same objects as the shard holds them, maybe at an earlier version: its stream has not
+    /// said yet that nothing happened since.
+    pub held: Arc<Snapshot>,
+}
 
 /// No proof in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,30 +76,30 @@ pub struct Patience {
 }
 
 /// Proves freshness for one shard.
-#[derive(Debug)]
 pub struct Freshness {
     shard: Arc<Shard>,
     upstream: Upstream,
-    probes: Turns<Result<ResourceVersion, Arc<str>>>,
+    went_back: WentBack,
+    probes: Turns<Result<Probed, Arc<str>>>,
     auxiliaries: Turns<()>,
 }
 
 /// The proofs of all shards of one upstream.
-#[derive(Debug)]
 pub struct Proofs {
     upstream: Upstream,
+    went_back: WentBack,
     by_shard: DashMap<ShardId, Arc<Freshness>>,
 }
-
-/// A probe's answer holds one object's metadata.
-const MAX_PROBE: usize = 8 << 20;
-
-/// Upstream answers a consistent read of one item within milliseconds, or something is wrong.
-const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// With `timeoutSeconds=3` bookmarks come at 0.5–0.8 s and 1.6–1.9 s; with 2 or less never
 /// (semantics §5.4).
 const AUXILIARY_SECONDS: u64 = 3;
+
+/// The least time in which an auxiliary watch can bring its bookmark.
+const WORTH_A_WATCH: Duration = Duration::from_millis(500);
+
+/// Between auxiliary watches that brought nothing.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A frame of an auxiliary watch may be an object.
 const MAX_FRAME: usize = 64 << 20;
@@ -93,12 +113,24 @@ impl FreshAt {
     }
 }
 
+impl std::fmt::Debug for Proofs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proofs").field("shards", &self.by_shard.len()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Freshness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Freshness").field("shard", &self.shard).finish_non_exhaustive()
+    }
+}
+
 // === impl Proofs ===
 
 impl Proofs {
-    /// None yet.
-    pub fn new(upstream: Upstream) -> Self {
-        Self { upstream, by_shard: DashMap::new() }
+    /// None yet. `went_back` is told when a probe finds the store older than what a shard shows.
+    pub fn new(upstream: Upstream, went_back: WentBack) -> Self {
+        Self { upstream, went_back, by_shard: DashMap::new() }
     }
 
     /// The proofs of a shard, shared by all who ask for them.
@@ -108,7 +140,8 @@ impl Proofs {
         }
         // Shards are opened rarely; their number is that of the served types.
         self.by_shard.retain(|_, freshness| !freshness.shard.progress().borrow().closed);
-        let freshness = Freshness::new(Arc::clone(shard), self.upstream.clone());
+        let freshness =
+            Freshness::new(Arc::clone(shard), self.upstream.clone(), Arc::clone(&self.went_back));
         Arc::clone(&self.by_shard.entry(shard.id()).or_insert_with(|| Arc::new(freshness)))
     }
 }
@@ -117,11 +150,11 @@ impl Proofs {
 
 impl Freshness {
     /// Proofs for `shard`, asked of the upstream that fills it.
-    pub fn new(shard: Arc<Shard>, upstream: Upstream) -> Self {
-        Self { shard, upstream, probes: Turns::new(), auxiliaries: Turns::new() }
+    pub fn new(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) -> Self {
+        Self { shard, upstream, went_back, probes: Turns::new(), auxiliaries: Turns::new() }
     }
 
-    /// Proves that the shard is as new as the store was at `arrived`.
+    /// A state that is as new as the store was at `arrived`, with its proof.
     ///
     /// # Errors
     /// [`NotProven`]; the request is to be forwarded then.
@@ -129,14 +162,47 @@ impl Freshness {
         self: &Arc<Self>,
         arrived: Instant,
         patience: Patience,
-    ) -> Result<FreshAt, NotProven> {
-        if let Some(filled) = self.shard.progress().borrow().filled
-            && filled.requested >= arrived
+    ) -> Result<Fresh, NotProven> {
+        let filled = self.shard.progress().borrow().filled;
+        if let Some(filled) = filled.filter(|filled| filled.requested >= arrived)
+            && let Some(fresh) = self.fresh(FreshAt(filled.version))
         {
-            return Ok(FreshAt(filled.version));
+            return Ok(fresh);
         }
-        let wanted = self.probe().await?;
-        self.reach(wanted, arrived, patience).await
+        let probed = self.probe().await?;
+        if let Some(fresh) = self.compared(&probed, patience.stream).await {
+            return Ok(fresh);
+        }
+        // The stream had its time above.
+        self.advance_to(probed.version, arrived + patience.total).await
+    }
+
+    /// Waits until the shard's stream has reached the probe's version, or its state is the one
+    /// that the probe saw.
+    async fn compared(&self, probed: &Probed, patience: Duration) -> Option<Fresh> {
+        let mut progress = self.shard.progress();
+        let at = FreshAt(probed.version);
+        let settled = async {
+            loop {
+                progress.borrow_and_update();
+                if let Some(fresh) = self.fresh(at) {
+                    return Some(fresh);
+                }
+                let snapshot = self.shard.snapshot()?;
+                if probed.is_state_of(&snapshot) {
+                    let state = Snapshot { resource_version: at.0, ..Snapshot::clone(&snapshot) };
+                    return Some(Fresh { at, state: Arc::new(state), held: snapshot });
+                }
+                progress.changed().await.ok()?;
+            }
+        };
+        timeout(patience, settled).await.ok()?
+    }
+
+    /// The shard's state if it has reached the version by itself.
+    fn fresh(&self, at: FreshAt) -> Option<Fresh> {
+        let held = self.shard.snapshot().filter(|held| held.resource_version >= at.0)?;
+        Some(Fresh { at, state: Arc::clone(&held), held })
     }
 
     /// Waits until the shard has reached `wanted`, which some client was told by the store.
@@ -148,18 +214,43 @@ impl Freshness {
         wanted: ResourceVersion,
         arrived: Instant,
         patience: Patience,
-    ) -> Result<FreshAt, NotProven> {
+    ) -> Result<Fresh, NotProven> {
         if self.stream_reaches(wanted, patience.stream).await {
-            return Ok(FreshAt(wanted));
+            return self.fresh(FreshAt(wanted)).ok_or(NotProven::TooSlow);
         }
-        let deadline = tokio::time::Instant::from_std(arrived + patience.total);
+        // A quiet shard: maybe its objects are those of a later version.
+        let probed = self.probe().await?;
+        if probed.version >= wanted
+            && let Some(fresh) = self.compared(&probed, Duration::ZERO).await
+        {
+            return Ok(fresh);
+        }
+        self.advance_to(wanted, arrived + patience.total).await
+    }
+
+    /// Moves the shard to `wanted` by auxiliary watches. One that could not bring anything before
+    /// the deadline is not begun.
+    async fn advance_to(
+        self: &Arc<Self>,
+        wanted: ResourceVersion,
+        deadline: Instant,
+    ) -> Result<Fresh, NotProven> {
+        if Instant::now() + WORTH_A_WATCH > deadline {
+            return Err(NotProven::TooSlow);
+        }
+        let deadline = tokio::time::Instant::from_std(deadline);
         let reached = timeout_at(deadline, async {
             while !self.has_reached(wanted) {
+                let before = self.shard.resource_version();
                 self.auxiliary().await;
+                if self.shard.resource_version() == before {
+                    // Refused or without news: not in a tight loop.
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         });
         reached.await.map_err(|_: Elapsed| NotProven::TooSlow)?;
-        Ok(FreshAt(wanted))
+        self.fresh(FreshAt(wanted)).ok_or(NotProven::TooSlow)
     }
 
     async fn stream_reaches(&self, wanted: ResourceVersion, patience: Duration) -> bool {
@@ -171,7 +262,7 @@ impl Freshness {
         self.shard.resource_version().is_some_and(|version| version >= wanted)
     }
 
-    async fn probe(self: &Arc<Self>) -> Result<ResourceVersion, NotProven> {
+    async fn probe(self: &Arc<Self>) -> Result<Probed, NotProven> {
         let this = Arc::clone(self);
         let outcome = self.probes.share(move || {
             let this = Arc::clone(&this);
@@ -194,31 +285,23 @@ impl Freshness {
         }
     }
 
-    async fn run_probe(&self) -> Result<ResourceVersion, String> {
-        let target = format!("{}?limit=1", self.shard.key().gvr.path());
-        let request = Request::get(target)
-            .header(header::ACCEPT, METADATA_LIST)
-            .body(RequestBody::empty())
-            .map_err(|error| error.to_string())?;
-        let answer = async {
-            let response = self
-                .upstream
-                .send(Lane::Gateway, request)
-                .await
-                .map_err(|error| error.to_string())?;
-            if response.status() != StatusCode::OK {
-                return Err(format!("upstream answered {}", response.status()));
+    /// Asks the store for its version. It can't be below one that the shard showed before: then the
+    /// store was restored from the past, and nothing that is cached is true any more.
+    async fn run_probe(&self) -> Result<Probed, String> {
+        let before = self.shard.snapshot();
+        let held = before.as_ref().map_or(0, |snapshot| snapshot.objects.len());
+        let shown = before.map(|snapshot| snapshot.resource_version);
+        let probed = probe(&self.upstream, &self.shard.key().gvr, held).await?;
+        let found = probed.version;
+        match shown {
+            // Shown still: otherwise somebody else noticed and the shard was emptied since.
+            Some(shown) if found < shown && self.has_reached(shown) => {
+                let violation = Violation::WentBack { found, shown };
+                (self.went_back)(&self.shard, &violation);
+                Err(violation.to_string())
             }
-            let body = Limited::new(response.into_body(), MAX_PROBE).collect().await;
-            let body = body.map_err(|error| error.to_string())?.to_bytes();
-            let list: ProbedList =
-                serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-            list.metadata
-                .resource_version
-                .parse()
-                .map_err(|error: crate::api::version::InvalidResourceVersion| error.to_string())
-        };
-        timeout(PROBE_PATIENCE, answer).await.map_err(|_| "no answer in time".to_owned())?
+            _ => Ok(probed),
+        }
     }
 
     /// One auxiliary watch, from the shard's version until its first bookmark or event. Whatever
@@ -263,19 +346,4 @@ impl Freshness {
         };
         timeout(Duration::from_secs(AUXILIARY_SECONDS + 1), watch).await.ok()?
     }
-}
-
-/// What a probe accepts: every type can be asked for it, and it is small.
-const METADATA_LIST: &str =
-    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-
-#[derive(serde::Deserialize)]
-struct ProbedList {
-    metadata: ProbedMetadata,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ProbedMetadata {
-    resource_version: String,
 }

@@ -211,3 +211,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn namespaces_are_never_inside_of_a_namespace() {
+    for path in [
+        "/api/v1/namespaces/foo/namespaces",
+        "/api/v1/namespaces/foo/namespaces/foo",
+        "/api/v1/namespaces/foo/namespaces/bar",
+        "/apis/example.com/v1/namespaces/foo/namespaces",
+    ] {
+        let query = Query::parse(Some("resourceVersion=0")).unwrap();
+        let read = RequestInfo::parse(&Method::GET, path, &query);
+        assert_eq!(read, Err(NotServeable::NestedNamespaces), "{path}");
+    }
+}

@@ -16,9 +16,16 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::{
-    api::resource::{GroupVersionResource, ResourceType},
+    api::{
+        resource::{GroupVersionResource, ResourceType},
+        version::ResourceVersion,
+    },
+    cache::watch_cache::Snapshot,
     codec::object::{Object, Representation},
-    shards::{registry::Registry, shard::Shard},
+    shards::{
+        registry::{Need, Registry},
+        shard::Shard,
+    },
     upstream::{Lane, RequestBody, Upstream},
 };
 
@@ -34,7 +41,16 @@ pub struct Discoverer {
     upstream: Upstream,
     registry: Arc<Registry>,
     types: Types,
+    /// The minor version that upstream has, and another one that it claimed last.
+    minor: Option<u32>,
+    claimed: Option<u32>,
 }
+
+/// A shard that the table was read from, and its state then.
+type Followed = Vec<(Arc<Shard>, State)>;
+
+/// Generation and versions of a shard's objects: differs when any object does.
+type State = (u64, Vec<ResourceVersion>);
 
 /// Why the table could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -90,17 +106,17 @@ const ENDPOINTS_WARNING: HeaderValue = HeaderValue::from_static(
 impl Discoverer {
     /// Will write what it finds into `types`.
     pub fn new(upstream: Upstream, registry: Arc<Registry>, types: Types) -> Self {
-        Self { upstream, registry, types }
+        Self { upstream, registry, types, minor: None, claimed: None }
     }
 
     /// Follows upstream until dropped. While the table can't be read, everything is forwarded.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut wait = Duration::from_millis(250);
         loop {
             match self.read().await {
                 Ok(followed) => {
                     wait = Duration::from_millis(250);
-                    self.until_changed(&followed).await;
+                    until_changed(&followed).await;
                 }
                 Err(error) => {
                     warn!(%error, retry_in = ?wait, "upstream's types can't be read");
@@ -115,20 +131,22 @@ impl Discoverer {
     ///
     /// # Errors
     /// [`DiscoveryError`]; the table shown before stays.
-    pub async fn read(&self) -> Result<Vec<Arc<Shard>>, DiscoveryError> {
-        let minor = self.upstream_minor().await?;
+    pub async fn read(&mut self) -> Result<Followed, DiscoveryError> {
+        let minor = self.settled_minor().await?;
         let core: GroupList = self.get("/api", documents::ACCEPT).await?;
         let groups: GroupList = self.get("/apis", documents::ACCEPT).await?;
         let built_in: Vec<_> = core.types().chain(groups.types()).map(Arc::new).collect();
         let follow = |group: &str, resource: &str| {
             let gvr = GroupVersionResource::new(group, "v1", resource);
-            let found = built_in.iter().find(|candidate| candidate.gvr == gvr);
-            found.map(|resource| self.registry.open(resource, Representation::Json))
+            let found = built_in.iter().find(|candidate| candidate.gvr == gvr)?;
+            self.registry.open(found, minor.into(), Representation::Json, Need::Gateway).ok()
         };
         let definitions = follow("apiextensions.k8s.io", "customresourcedefinitions");
         let services = follow("apiregistration.k8s.io", "apiservices");
-        let custom = custom_types(&filled(definitions.as_ref()).await?);
-        let aggregated = aggregated(&filled(services.as_ref()).await?);
+        let definitions = filled(definitions).await?;
+        let services = filled(services).await?;
+        let custom = custom_types(&objects_of(definitions.as_ref()));
+        let aggregated = aggregated(&objects_of(services.as_ref()));
         let custom_names: HashSet<_> =
             custom.iter().map(|served| served.resource.gvr.clone()).collect();
         let built_in = built_in
@@ -140,7 +158,19 @@ impl Discoverer {
             !aggregated.iter().any(|other| (&other.0, &other.1) == (group, version))
         }));
         self.show(table);
-        Ok(definitions.into_iter().chain(services).collect())
+        let followed = definitions.into_iter().chain(services);
+        Ok(followed.map(|(shard, snapshot)| (shard, state_of(&snapshot))).collect())
+    }
+
+    /// Upstream's minor version. While its replicas are being upgraded it depends on who answers, so
+    /// another one counts only when it was read twice in a row: all shards are filled anew then.
+    async fn settled_minor(&mut self) -> Result<u32, DiscoveryError> {
+        let read = self.upstream_minor().await?;
+        let before = self.claimed.replace(read);
+        if self.minor.is_none() || before == Some(read) {
+            self.minor = Some(read);
+        }
+        Ok(self.minor.unwrap_or(read))
     }
 
     async fn upstream_minor(&self) -> Result<u32, DiscoveryError> {
@@ -181,50 +211,47 @@ impl Discoverer {
 
     /// Shows the table and closes the shards of types that are gone or different.
     fn show(&self, table: TypeTable) {
-        let before = self.types.replace(table);
+        let is_first = self.types.replace(table).is_empty();
         let now = self.types.table();
-        if before.is_empty() {
+        if is_first {
             info!(types = now.len(), "upstream's types are known");
         }
         let closed = self.registry.close(|shard| {
-            let gvr = &shard.key().gvr;
-            // Not in the table before either: definitions and API services, opened to read it.
-            before.get(gvr).is_some() && before.get(gvr) != now.get(gvr)
+            let served = now.get(&shard.key().gvr);
+            served.is_none_or(|served| served.fingerprint != shard.fingerprint())
         });
         if closed > 0 {
             info!(closed, "types changed; their shards were closed");
         }
     }
+}
 
-    /// Returns when a definition or API service changed, or it is time to look again.
-    async fn until_changed(&self, followed: &[Arc<Shard>]) {
-        let seen: Vec<_> = followed.iter().map(state_of).collect();
-        let changed = async {
-            let mut receivers: Vec<_> = followed.iter().map(|shard| shard.progress()).collect();
-            if receivers.is_empty() {
-                std::future::pending::<()>().await;
-            }
-            loop {
-                let any = receivers.iter_mut().map(|receiver| Box::pin(receiver.changed()));
-                // A closed channel means that the shard is gone: look again.
-                if futures_util::future::select_all(any).await.0.is_err() {
-                    return;
-                }
-                if followed.iter().map(state_of).ne(seen.iter().cloned()) {
-                    sleep(DEBOUNCE).await;
-                    return;
-                }
-            }
-        };
-        if timeout(REREAD, changed).await.is_ok() {
-            debug!("a definition or API service changed");
+/// Returns when a definition or API service changed, or it is time to look again.
+async fn until_changed(followed: &Followed) {
+    let mut receivers: Vec<_> = followed.iter().map(|(shard, _)| shard.progress()).collect();
+    let changed = async {
+        if receivers.is_empty() {
+            std::future::pending::<()>().await;
         }
+        // Compared before the first wait: a change may have come while the table was made.
+        while followed.iter().all(|(shard, seen)| {
+            !shard.progress().borrow().closed
+                && shard.snapshot().is_none_or(|snapshot| state_of(&snapshot) == *seen)
+        }) {
+            let any = receivers.iter_mut().map(|receiver| Box::pin(receiver.changed()));
+            // An error says that the shard is gone: look again.
+            if futures_util::future::select_all(any).await.0.is_err() {
+                return;
+            }
+        }
+        sleep(DEBOUNCE).await;
+    };
+    if timeout(REREAD, changed).await.is_ok() {
+        debug!("a definition or API service changed");
     }
 }
 
-/// Keys and versions of the objects of a shard: differs when any object does.
-fn state_of(shard: &Arc<Shard>) -> (u64, Vec<crate::api::version::ResourceVersion>) {
-    let Some(snapshot) = shard.snapshot() else { return (0, Vec::new()) };
+fn state_of(snapshot: &Snapshot) -> State {
     let versions = snapshot.objects.range(..).map(Object::resource_version).collect();
     (snapshot.generation, versions)
 }
@@ -235,18 +262,24 @@ fn served_built_in(resource: Arc<ResourceType>, minor: u32) -> ServedType {
     ServedType { resource, warning, fingerprint: u64::from(minor) }
 }
 
-/// The objects of a shard once it is filled.
-async fn filled(shard: Option<&Arc<Shard>>) -> Result<Vec<Object>, DiscoveryError> {
-    let Some(shard) = shard else { return Ok(Vec::new()) };
+/// A shard with its state once it is filled.
+async fn filled(
+    shard: Option<Arc<Shard>>,
+) -> Result<Option<(Arc<Shard>, Arc<Snapshot>)>, DiscoveryError> {
+    let Some(shard) = shard else { return Ok(None) };
     let settled = shard.wait_until(FILL_PATIENCE, |progress| progress.version.is_some()).await;
     match settled.and_then(|_| shard.snapshot()) {
-        Some(snapshot) => Ok(snapshot.objects.range(..).cloned().collect()),
+        Some(snapshot) => Ok(Some((shard, snapshot))),
         None => {
             let reason = shard.progress().borrow().failure.clone();
             let reason = reason.map_or_else(|| "not filled in time".into(), String::from);
             Err(DiscoveryError::Unfilled(shard.key().gvr.clone(), reason))
         }
     }
+}
+
+fn objects_of(filled: Option<&(Arc<Shard>, Arc<Snapshot>)>) -> Vec<Object> {
+    filled.map_or_else(Vec::new, |(_, snapshot)| snapshot.objects.range(..).cloned().collect())
 }
 
 fn custom_types(definitions: &[Object]) -> Vec<ServedType> {
@@ -266,6 +299,7 @@ fn custom_types(definitions: &[Object]) -> Vec<ServedType> {
     types
 }
 
+/// Groups and versions that another server answers for. One that can't be read counts as such.
 fn aggregated(services: &[Object]) -> Vec<(CompactString, CompactString)> {
     let mut aggregated = Vec::new();
     for object in services {
@@ -273,7 +307,13 @@ fn aggregated(services: &[Object]) -> Vec<(CompactString, CompactString)> {
             Ok(service) => aggregated.extend(
                 service.aggregated().map(|(group, version)| (group.into(), version.into())),
             ),
-            Err(error) => warn!(service = %object.key(), %error, "unreadable API service"),
+            Err(error) => {
+                warn!(service = %object.key(), %error, "unreadable; its group is forwarded");
+                // An APIService is called `version.group`, and `version.` for the core group.
+                let name = object.key().name();
+                let (version, group) = name.split_once('.').unwrap_or((name, ""));
+                aggregated.push((group.into(), version.into()));
+            }
         }
     }
     aggregated

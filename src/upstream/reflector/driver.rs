@@ -7,12 +7,15 @@ use std::{
 
 use http::{HeaderMap, Request, Response, header};
 use http_body_util::BodyExt;
-use tokio::time::timeout;
+use tokio::{
+    sync::watch,
+    time::{timeout, timeout_at},
+};
 use tracing::{debug, info, warn};
 
 use crate::{
     cache::watch_cache::{Fill, Violation},
-    shards::shard::Shard,
+    shards::shard::{Progress, Shard},
     upstream::{
         Lane, RequestBody, Upstream, UpstreamBody,
         reflector::machine::{Ask, Effect, Reflector, Step, Verdict},
@@ -22,7 +25,7 @@ use crate::{
 /// Called when the store behind upstream was restored from the past: everything cached is void.
 pub type WentBack = Arc<dyn Fn(&Shard, &Violation) + Send + Sync>;
 
-/// A stream that is silent this much longer than its own deadline has a dead peer.
+/// A stream that goes on this much longer than its own deadline has a peer that lost count.
 const OVERTIME: Duration = Duration::from_secs(30);
 
 /// The head of an answer must arrive within this time; upstream's own limit is 60 s.
@@ -31,7 +34,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(70);
 /// Keeps `shard` filled. Ends only by being aborted.
 pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
     let reflector = Reflector::new(shard.resource(), shard.key().representation);
-    let mut driver = Driver { shard, upstream, went_back, reflector };
+    let cleared = shard.progress();
+    let mut driver = Driver { shard, upstream, went_back, reflector, cleared };
     loop {
         match driver.reflector.next(Instant::now(), rand::random()) {
             Step::Wait(wait) => tokio::time::sleep(wait).await,
@@ -45,6 +49,7 @@ struct Driver {
     upstream: Upstream,
     went_back: WentBack,
     reflector: Reflector,
+    cleared: watch::Receiver<Progress>,
 }
 
 // === impl Driver ===
@@ -52,6 +57,8 @@ struct Driver {
 impl Driver {
     async fn perform(&mut self, ask: Ask) {
         debug!(shard = %self.shard.key(), target = ask.target, "asking upstream");
+        // Whatever was dropped before this request is fetched by it or by what follows it.
+        let seen = self.cleared.borrow_and_update().cleared;
         let mut effects = Vec::new();
         match self.send(&ask).await {
             Err(reason) => self.reflector.failed(&reason, Instant::now(), &mut effects),
@@ -61,7 +68,7 @@ impl Driver {
                     self.reflector.answered(response.status(), retry_after, Instant::now());
                 effects.extend(effect);
                 if verdict == Verdict::Read {
-                    self.read(response.into_body(), &ask).await;
+                    self.read(response.into_body(), &ask, seen).await;
                 }
             }
         }
@@ -80,14 +87,25 @@ impl Driver {
         }
     }
 
-    async fn read(&mut self, mut body: UpstreamBody, ask: &Ask) {
-        let patience = ask.ends_after + OVERTIME;
+    async fn read(&mut self, mut body: UpstreamBody, ask: &Ask, seen: u64) {
+        let deadline = Instant::now() + ask.ends_after + OVERTIME;
         while self.reflector.wants_more() {
             let mut effects = Vec::new();
-            let frame = timeout(patience, body.frame()).await;
+            let frame = tokio::select! {
+                biased;
+                _ = self.cleared.wait_for(|progress| progress.cleared != seen) => {
+                    self.reflector.begin_anew(Instant::now());
+                    return;
+                }
+                frame = timeout_at(deadline.into(), body.frame()) => frame,
+            };
             match frame {
                 Err(_) => {
-                    self.reflector.failed("upstream fell silent", Instant::now(), &mut effects);
+                    self.reflector.failed(
+                        "the stream did not end in time",
+                        Instant::now(),
+                        &mut effects,
+                    );
                 }
                 Ok(Some(Err(error))) => {
                     self.reflector.failed(&error.to_string(), Instant::now(), &mut effects);
@@ -101,7 +119,7 @@ impl Driver {
                 Ok(Some(Ok(frame))) => {
                     if let Ok(chunk) = frame.into_data() {
                         let codec = Arc::clone(self.shard.codec());
-                        self.reflector.received(chunk, &codec, &mut effects);
+                        self.reflector.received(chunk, &codec, Instant::now(), &mut effects);
                     }
                 }
             }
@@ -134,13 +152,18 @@ impl Driver {
                     self.shard.set_failure(&reason);
                     Ok(())
                 }
+                Effect::Withdraw(reason) => {
+                    warn!(shard = %self.shard.key(), reason, "upstream's state cannot be kept");
+                    self.shard.withdraw(&reason);
+                    Ok(())
+                }
             };
             if let Err(violation) = outcome {
                 warn!(shard = %self.shard.key(), %violation, "filling the shard anew");
                 if matches!(violation, Violation::WentBack { .. }) {
                     (self.went_back)(&self.shard, &violation);
                 }
-                self.reflector.begin_anew();
+                self.reflector.begin_anew(Instant::now());
                 return;
             }
         }

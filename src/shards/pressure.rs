@@ -1,0 +1,97 @@
+//! What happens when memory is short.
+//!
+//! Objects over their budget: shards that nobody watches are closed, least recently used first;
+//! while that does not help, no further shard is opened and what needs one is forwarded. Histories
+//! over theirs: the largest are cut to a common size, so that one busy resource cannot take the
+//! past of all others. Open watches are never ended for memory.
+
+use std::{cmp::Reverse, sync::Arc, time::Instant};
+
+use tracing::warn;
+
+use super::{registry::Registry, shard::Shard};
+
+/// How many bytes all shards together may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// Of objects, pages and indexes.
+    pub objects: u64,
+    /// Of logs.
+    pub history: u64,
+}
+
+/// Further shards are opened again below this share of the budget, so that the gateway does not
+/// open and close the same shard over and over.
+const RESUME_PERCENT: u64 = 90;
+
+/// Brings the registry's shards back into their budgets.
+pub fn relieve(registry: &Registry, budgets: Budgets) {
+    limit_histories(&registry.all(), budgets.history);
+    let held: u64 = registry.all().iter().map(|shard| shard.figures().object_bytes).sum();
+    if held <= budgets.objects {
+        if held <= budgets.objects / 100 * RESUME_PERCENT && registry.is_full() {
+            registry.set_full(false);
+        }
+        return;
+    }
+    let mut idle = registry.idle();
+    idle.retain(|(shard, _)| shard.figures().watchers == 0);
+    idle.sort_by_key(|(_, idle)| Reverse(*idle));
+    let mut over = held - budgets.objects;
+    for (shard, idle) in idle {
+        let bytes = shard.figures().object_bytes;
+        warn!(shard = %shard.key(), bytes, ?idle, "closed: the cached objects are over their budget");
+        registry.close(|candidate| candidate.id() == shard.id());
+        over = over.saturating_sub(bytes);
+        if over == 0 {
+            return;
+        }
+    }
+    if !registry.is_full() {
+        warn!(held, budget = budgets.objects, "no further resource is cached: memory is full");
+        registry.set_full(true);
+    }
+}
+
+/// Cuts the largest logs to the size at which all of them fit.
+fn limit_histories(shards: &[Arc<Shard>], budget: u64) {
+    let mut weights: Vec<u64> = shards.iter().map(|shard| shard.figures().log_bytes).collect();
+    let limit = common_limit(&mut weights, budget);
+    let now = Instant::now();
+    for shard in shards {
+        shard.limit_log(limit, now);
+    }
+}
+
+/// The size to which every weight must be cut so that their sum is at most `budget`; the budget
+/// itself when nothing has to be cut.
+fn common_limit(weights: &mut [u64], budget: u64) -> u64 {
+    weights.sort_unstable();
+    let mut rest = budget;
+    for (place, weight) in weights.iter().enumerate() {
+        let sharers = (weights.len() - place) as u64;
+        if *weight > rest / sharers {
+            return rest / sharers;
+        }
+        rest -= weight;
+    }
+    budget
+}
+
+#[cfg(test)]
+mod tests {
+    use super::common_limit;
+
+    #[test]
+    fn the_largest_are_cut_to_a_common_size() {
+        assert_eq!(common_limit(&mut [10, 20, 30], 100), 100, "all fit");
+        assert_eq!(common_limit(&mut [10, 80, 80], 100), 45);
+        assert_eq!(common_limit(&mut [100, 100], 100), 50);
+        assert_eq!(common_limit(&mut [], 100), 100);
+        for budget in [0_u64, 1, 7, 99, 1000] {
+            let mut weights = [3, 9, 27, 81];
+            let limit = common_limit(&mut weights, budget);
+            assert!(weights.iter().map(|weight| weight.min(&limit)).sum::<u64>() <= budget);
+        }
+    }
+}
