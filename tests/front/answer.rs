@@ -31,6 +31,9 @@ pub(crate) struct Answer {
     pub(crate) cache_status: Vec<String>,
 }
 
+/// How hyper puts a GOAWAY without an error.
+const GO_AWAY: &str = "connection error received: not a result of an error";
+
 const EVENT: Duration = Duration::from_secs(10);
 
 impl Answer {
@@ -46,6 +49,20 @@ impl Answer {
         let content_type = text(&headers, "content-type").into_iter().next();
         let cache_status = text(&headers, "cache-status");
         Ok(Self { essence: Essence { status, content_type, body }, cache_status })
+    }
+
+    /// As [`Self::to`], past the gateway. Over HTTP/2 the API server leaves a connection with GOAWAY
+    /// once a request on it was nobody's, and the GOAWAY can take that request's answer with it.
+    pub(crate) async fn from_upstream(request: RequestBuilder, is_watch: bool) -> Result<Self> {
+        for _ in 0..5 {
+            match Self::to(request.clone(), is_watch).await {
+                Err(error) if format!("{error:#}").contains(GO_AWAY) => {
+                    eprintln!("upstream took its answer back with GOAWAY; asking it again");
+                }
+                answer => return answer.context("upstream, asked directly"),
+            }
+        }
+        Self::to(request, is_watch).await.context("upstream, asked directly")
     }
 
     /// That it was not served from memory, and says so.

@@ -79,7 +79,7 @@ async fn refused_as(user: &str, direct: &Client, through: &Client) -> Result<()>
             }
         };
         let what = format!("{user}: {method} {target}");
-        let direct = Answer::to(request(direct), false).await?;
+        let direct = Answer::from_upstream(request(direct), false).await?;
         ensure!(direct.essence.status == StatusCode::FORBIDDEN, "{what}: {direct:?}");
         ensure!(names(&direct.essence.body, user), "{what}: {direct:?}");
         let through = Answer::to(request(through), false).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use http::StatusCode;
-use watchgate_cluster::{Client, Protocol};
+use watchgate_cluster::{Client, Protocol, RequestBuilder};
 
 use crate::front::{
     Front, Side,
@@ -16,6 +16,15 @@ use crate::front::{
 struct Attempt {
     what: &'static str,
     headers: Vec<(&'static str, String)>,
+}
+
+impl Attempt {
+    /// A read with these headers.
+    fn of(&self, client: &Client, target: &str) -> RequestBuilder {
+        self.headers
+            .iter()
+            .fold(client.get(target), |request, (name, value)| request.header(name, value))
+    }
 }
 
 /// A GET, a LIST and a WATCH that memory answers for who may.
@@ -115,10 +124,10 @@ pub(crate) async fn get_upstreams_answer(front: Arc<Front>) -> Result<()> {
             let attempts = [credentials(&front), impersonations(&front), forgeries(&front)];
             for attempt in attempts.iter().flatten() {
                 let what = format!("{}, {protocol:?}, {target}", attempt.what);
-                let direct =
-                    ask(&direct, target, *is_watch, attempt).await.context(what.clone())?;
-                let through =
-                    ask(&through, target, *is_watch, attempt).await.context(what.clone())?;
+                let direct = Answer::from_upstream(attempt.of(&direct, target), *is_watch);
+                let direct = direct.await.context(what.clone())?;
+                let through = Answer::to(attempt.of(&through, target), *is_watch);
+                let through = through.await.context(what.clone())?;
                 ensure_relayed(&what, &direct, &through)?;
             }
             // Memory could have answered all the while.
@@ -127,14 +136,6 @@ pub(crate) async fn get_upstreams_answer(front: Arc<Front>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-async fn ask(client: &Client, target: &str, is_watch: bool, attempt: &Attempt) -> Result<Answer> {
-    let request = attempt
-        .headers
-        .iter()
-        .fold(client.get(target), |request, (name, value)| request.header(name, value));
-    Answer::to(request, is_watch).await
 }
 
 /// A client library writes names in lower case; an attacker as he likes.
