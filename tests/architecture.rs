@@ -22,7 +22,7 @@ const EDGES: &str = "
     cache     : api codec
     shards    : api cache codec
     upstream  : api cache codec shards
-    identity  : upstream
+    identity  : telemetry upstream
     gateway   : api cache codec config identity net shards upstream
     app       : api cache codec config embedded gateway identity net runtime shards telemetry upstream
 ";

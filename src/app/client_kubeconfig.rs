@@ -12,7 +12,10 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-use crate::net::durable_file::{self, Access};
+use crate::{
+    config::{Storage, UpstreamChoice},
+    net::durable_file::{self, Access},
+};
 
 /// What a client needs to reach the gateway.
 pub(super) struct ClientKubeconfig {
@@ -21,8 +24,14 @@ pub(super) struct ClientKubeconfig {
     token: Option<Zeroizing<String>>,
 }
 
-/// The file's name in the data directory.
-const FILE: &str = "watchgate.kubeconfig";
+/// The file's name in the data directory. A store in memory has its own: tried beside a program
+/// that keeps its objects, it must not take over the file that shells point to.
+fn file_name(upstream: &UpstreamChoice) -> &'static str {
+    match upstream {
+        UpstreamChoice::Embedded(Storage::InMemory) => "watchgate-in-memory.kubeconfig",
+        _ => "watchgate.kubeconfig",
+    }
+}
 
 // === impl ClientKubeconfig ===
 
@@ -47,9 +56,10 @@ impl ClientKubeconfig {
     pub(super) fn write(
         &self,
         directory: Option<&Path>,
+        upstream: &UpstreamChoice,
     ) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
         let Some(directory) = directory else { return Ok(None) };
-        let path = directory.join(FILE);
+        let path = directory.join(file_name(upstream));
         let text = Zeroizing::new(self.text());
         durable_file::create_private_directory(directory)
             .and_then(|()| durable_file::replace(&path, text.as_bytes(), Access::Owner))

@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// The file with its credential.
-    #[error("{path}: {source}")]
+    #[error("the embedded store's credential {path}: {source} (--data-dir names its directory)")]
     Credential {
         /// The file.
         path: PathBuf,

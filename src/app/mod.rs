@@ -5,11 +5,11 @@
 
 mod client_kubeconfig;
 mod embedded;
+mod start_text;
 
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
-    path::Path,
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
@@ -49,7 +49,7 @@ use crate::{
     },
 };
 
-use self::client_kubeconfig::ClientKubeconfig;
+use self::{client_kubeconfig::ClientKubeconfig, start_text::Reader};
 
 /// A program that is ready to run.
 pub struct App {
@@ -80,7 +80,7 @@ pub enum StartError {
     #[error(transparent)]
     Access(#[from] AccessError),
     /// The port.
-    #[error(transparent)]
+    #[error("{0}{advice}", advice = bind_advice(.0))]
     Bind(#[from] BindError),
     /// The embedded store.
     #[error(transparent)]
@@ -135,9 +135,10 @@ impl App {
     pub fn build(config: &Config) -> Result<Self, StartError> {
         let listener = Listener::bind(config.listen)?;
         let address = listener.address();
+        // First of all that is kept in the data directory: whoever has its store open owns the rest.
+        let fronted = upstream(&config.upstream)?;
         let (tls, ca_pem) = certificate(&config.certificate, address)?;
         let cores = Cores::start_all().map_err(StartError::Runtime)?;
-        let fronted = upstream(&config.upstream)?;
         let kubeconfig = ClientKubeconfig::new(address, ca_pem, fronted.token);
         let hubs: Arc<[Arc<Hub>]> = (0..cores.placer().cores().len())
             .map(|core| Arc::new(Hub::new(CoreId(u16::try_from(core).unwrap_or(u16::MAX)))))
@@ -179,9 +180,15 @@ impl App {
     pub fn run(self, config: &Config) -> Result<(), StartError> {
         let Self { cores, listener, tls, gateway, background, fronts, kubeconfig } = self;
         let path = kubeconfig
-            .write(config.data_directory.as_deref())
+            .write(config.data_directory.as_deref(), &config.upstream)
             .map_err(|(path, source)| StartError::File { path, source })?;
-        announce(listener.address(), &fronts, path.as_deref());
+        let embedded = matches!(config.upstream, UpstreamChoice::Embedded(_));
+        announce(&start_text::start_text(
+            listener.address(),
+            &fronts,
+            path.as_deref(),
+            if embedded { Reader::OwnUser } else { Reader::BringsCredentials },
+        ));
         let stop = background.stop.clone();
         background.start(&cores);
         let options = ServerOptions::new(Some(tls));
@@ -258,6 +265,21 @@ async fn open_eager(registry: Arc<Registry>, types: Types, eager: Vec<(String, S
             }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// What to do about an address that cannot be listened on.
+fn bind_advice(error: &BindError) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program has this port: end it, or give --secure-port another one, 0 for any \
+             that is free"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; --bind-address must be an address of this machine, such as 127.0.0.1"
+        }
+        io::ErrorKind::PermissionDenied => "; give --secure-port a port above 1023",
+        _ => "; see --bind-address and --secure-port",
     }
 }
 
@@ -345,14 +367,9 @@ fn readiness(types: Types) -> Box<dyn Fn() -> Vec<Check> + Send + Sync> {
 }
 
 /// Tells where the program listens; on standard output, since scripts read it.
-fn announce(address: SocketAddr, fronts: &str, kubeconfig: Option<&Path>) {
-    let mut text = format!("watchgate is listening on https://{address}\n  in front of {fronts}\n");
-    match kubeconfig {
-        Some(path) => text += &format!("  kubeconfig: {}\n", path.display()),
-        None => text += "  no kubeconfig was written: --data-dir is not set\n",
-    }
-    if let Err(error) = io::stdout().write_all(text.as_bytes()) {
-        warn!(%error, "standard output is closed; {text}");
+fn announce(start_text: &str) {
+    if let Err(error) = io::stdout().write_all(start_text.as_bytes()) {
+        warn!(%error, "standard output is closed; {start_text}");
     }
 }
 

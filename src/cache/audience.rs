@@ -229,3 +229,6 @@ impl AudienceTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,3 +124,6 @@ impl Event {
         (cores + size_of::<Self>()) as u64
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,3 +172,6 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

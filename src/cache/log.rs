@@ -111,6 +111,10 @@ impl Log {
     /// Changes what the log may keep, from now on.
     pub fn limit(&mut self, bytes: u64, now: Instant) {
         self.budget.bytes = bytes;
+        // Only sealed events can go, and nothing may come that would seal these.
+        if self.open_weight > bytes / 8 {
+            self.seal(now);
+        }
         self.trim(now);
     }
 
@@ -157,3 +161,6 @@ impl Iterator for Replay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

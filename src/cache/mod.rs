@@ -8,6 +8,8 @@
 pub mod audience;
 pub mod event;
 pub mod feed;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod log;
 pub mod map;
 pub mod watch_cache;

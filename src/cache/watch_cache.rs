@@ -37,6 +37,8 @@ pub struct WatchCache {
     contents: Option<Contents>,
     audiences: AudienceTable,
     template: Option<Arc<BookmarkTemplate>>,
+    /// The highest version that fills and the stream have brought; those of [`WatchCache::advance`]
+    /// came another way and may have overtaken a fill that was under way.
     highest: Option<ResourceVersion>,
     generation: u64,
     budget: LogBudget,
@@ -130,6 +132,9 @@ impl WatchCache {
 
     /// Takes the complete, consistent state at `version`.
     ///
+    /// The version shown may have been advanced beyond it while it was on its way: since nothing
+    /// happened in between, it is the state at the version shown as well.
+    ///
     /// # Errors
     /// [`Violation::WentBack`] when it is older than what was shown; nothing is changed then.
     ///
@@ -143,18 +148,18 @@ impl WatchCache {
             return Err(Violation::WentBack { found: version, shown });
         }
         self.highest = Some(version);
+        let log = Log::new(version, self.budget);
         let Some(contents) = &mut self.contents else {
-            let log = Log::new(version, self.budget);
             self.contents = Some(Contents { objects, resource_version: version, log });
             self.generation += 1;
             return Ok(Fill::First);
         };
+        contents.resource_version = contents.resource_version.max(version);
         if same_objects(&contents.objects, &objects) {
-            contents.resource_version = version;
             return Ok(Fill::Unchanged);
         }
-        let log = Log::new(version, self.budget);
-        self.contents = Some(Contents { objects, resource_version: version, log });
+        contents.objects = objects;
+        contents.log = log;
         self.generation += 1;
         Ok(Fill::Changed)
     }
@@ -184,11 +189,16 @@ impl WatchCache {
         match &mut self.contents {
             Some(contents) if contents.resource_version == from && to >= from => {
                 contents.resource_version = to;
-                self.highest = self.highest.max(Some(to));
                 true
             }
             _ => false,
         }
+    }
+
+    /// Drops objects and log, but not what version was shown: the next fill must not be older.
+    pub fn withdraw(&mut self) {
+        self.contents = None;
+        self.generation += 1;
     }
 
     /// Drops objects and log, and forgets what was shown: the next fill may be older.
@@ -269,7 +279,7 @@ impl WatchCache {
             WatchEvent::Bookmark(bookmark) => {
                 contents.resource_version =
                     contents.resource_version.max(bookmark.resource_version);
-                self.highest = self.highest.max(Some(contents.resource_version));
+                self.highest = self.highest.max(Some(bookmark.resource_version));
                 self.learn_template(bookmark.template);
                 return Ok(());
             }
@@ -334,3 +344,6 @@ fn same_objects(left: &OrderedMap, right: &OrderedMap) -> bool {
             left.key() == right.key() && left.resource_version() == right.resource_version()
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,14 @@
 //! One write is one durable redb transaction. Objects are kept as JSON text; which of them exist
 //! is all the store knows after opening, the history of changes is not kept.
 
-use std::{fs, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use redb::{
-    Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition,
+    Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition,
     backends::{FileBackend, InMemoryBackend},
 };
 
@@ -32,15 +36,34 @@ pub enum Storage {
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The directory or the file cannot be made or opened.
-    #[error("embedded store: cannot open {path}")]
+    #[error("embedded store: cannot open {path}: {source}")]
     Open {
         /// The directory or file.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
+    /// Another process, or another server of this one, has the database open.
+    #[error(
+        "embedded store: another watchgate has {path} open; end it, or give --data-dir another \
+         directory, or --in-memory"
+    )]
+    InUse {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The file is not a database, or a damaged one.
+    #[error(
+        "embedded store: {path} cannot be read: {source}; move it away to begin with an empty store"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        source: Box<redb::Error>,
+    },
     /// The database failed.
-    #[error("embedded store: the database failed")]
+    #[error("embedded store: the database failed: {0}")]
     Database(#[source] Box<redb::Error>),
     /// The file was written by another release.
     #[error("embedded store: data has format {found}, this release reads format {FORMAT_VERSION}")]
@@ -52,7 +75,7 @@ pub enum StorageError {
     #[error("embedded store: cannot make the initial namespaces: {0}")]
     Namespaces(String),
     /// A stored object is not JSON.
-    #[error("embedded store: stored object {store}/{key} cannot be read")]
+    #[error("embedded store: stored object {store}/{key} cannot be read: {source}")]
     Object {
         /// Resource of the object.
         store: String,
@@ -86,26 +109,20 @@ pub(super) struct Disk {
 impl Disk {
     /// Opens or makes the database and reads all of it.
     pub(super) fn open(storage: &Storage) -> Result<(Self, Contents), StorageError> {
-        let database = match storage {
+        let opened = match storage {
             Storage::Memory => Builder::new().create_with_backend(InMemoryBackend::new()),
-            Storage::Directory(directory) => {
-                let at = |path: PathBuf| move |source| StorageError::Open { path, source };
-                fs::create_dir_all(directory).map_err(at(directory.clone()))?;
-                let path = directory.join(FILE);
-                // Secrets are stored inside: nobody but the owner may read the file.
-                let file = fs::OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .mode(0o600)
-                    .open(&path)
-                    .map_err(at(path))?;
-                let backend = FileBackend::new(file).map_err(failed)?;
-                Builder::new().create_with_backend(backend)
+            Storage::Directory(directory) => FileBackend::new(file_in(directory)?)
+                .and_then(|file| Builder::new().create_with_backend(file)),
+        };
+        let database = opened.map_err(|error| match (error, storage) {
+            (DatabaseError::DatabaseAlreadyOpen, Storage::Directory(directory)) => {
+                StorageError::InUse { path: directory.join(FILE) }
             }
-        }
-        .map_err(failed)?;
+            (error, Storage::Directory(directory)) => {
+                StorageError::Damaged { path: directory.join(FILE), source: Box::new(error.into()) }
+            }
+            (error, Storage::Memory) => failed(error),
+        })?;
         let disk = Self { database };
         let contents = disk.read()?;
         Ok((disk, contents))
@@ -163,6 +180,22 @@ impl Disk {
         }
         write.commit().map_err(failed)
     }
+}
+
+/// The database's file, which is made when missing.
+fn file_in(directory: &Path) -> Result<fs::File, StorageError> {
+    let at = |path: PathBuf| move |source| StorageError::Open { path, source };
+    fs::create_dir_all(directory).map_err(at(directory.to_owned()))?;
+    let path = directory.join(FILE);
+    // Secrets are stored inside: nobody but the owner may read the file.
+    fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(at(path))
 }
 
 fn failed(error: impl Into<redb::Error>) -> StorageError {

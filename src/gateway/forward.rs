@@ -2,8 +2,8 @@
 //!
 //! Guarantees: nothing is collected on the way; path and query arrive byte for byte; trailers pass
 //! both ways; a client that leaves cancels its request upstream, and an answer that breaks off
-//! upstream breaks off at the client, never looks complete. A client's word on who it is
-//! (`X-Remote-*`) is dropped. Does not decide what is forwarded, nor on which lane.
+//! upstream breaks off at the client, never looks complete; a watch ends in order when the gateway
+//! does. A client's word on who it is (`X-Remote-*`) is dropped. Does not decide what is forwarded, nor on which lane.
 
 use std::{
     net::SocketAddr,
@@ -20,6 +20,7 @@ use http::{
     uri::PathAndQuery,
 };
 use http_body::{Body, Frame, SizeHint};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 #[cfg(test)]
 mod http2_tests;
@@ -51,6 +52,8 @@ pub struct ForwardBody {
     body: UpstreamBody,
     /// The request's body, which nobody needs once the answer is complete.
     request: Option<Arc<Gate>>,
+    /// Ends the answer as if upstream had.
+    ending: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 // === impl Forwarder ===
@@ -176,7 +179,7 @@ pub(super) fn relayed(
 ) -> Response<ForwardBody> {
     let (mut parts, body) = answer.into_parts();
     remove_hop_by_hop(&mut parts.headers);
-    let mut response = Response::new(ForwardBody { body, request });
+    let mut response = Response::new(ForwardBody { body, request, ending: None });
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
     response
@@ -207,8 +210,8 @@ pub(super) fn status(code: StatusCode, reason: &str, message: &str) -> Response<
         "{{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"status\":\"Failure\",\
          \"message\":{message},\"reason\":\"{reason}\",\"code\":{code_number}}}\n"
     );
-    let mut response =
-        Response::new(ForwardBody { body: UpstreamBody::full(Bytes::from(text)), request: None });
+    let body = UpstreamBody::full(Bytes::from(text));
+    let mut response = Response::new(ForwardBody { body, request: None, ending: None });
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -221,7 +224,14 @@ pub(super) fn status(code: StatusCode, reason: &str, message: &str) -> Response<
 impl ForwardBody {
     /// A body without content.
     pub(super) fn empty() -> Self {
-        Self { body: UpstreamBody::full(Bytes::new()), request: None }
+        Self { body: UpstreamBody::full(Bytes::new()), request: None, ending: None }
+    }
+
+    /// Ends in an orderly way once `draining` is cancelled. For watches only, which may end at any
+    /// time: any other answer would look complete without being it.
+    pub(super) fn ending_with(mut self, draining: CancellationToken) -> Self {
+        self.ending = Some(Box::pin(draining.cancelled_owned()));
+        self
     }
 
     fn end(&mut self) {
@@ -239,6 +249,12 @@ impl Body for ForwardBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(ending) = &mut self.ending
+            && ending.as_mut().poll(cx).is_ready()
+        {
+            *self = Self::empty();
+            return Poll::Ready(None);
+        }
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
             Some(Ok(_)) => {}

@@ -17,6 +17,7 @@ pub mod decide;
 pub mod forward;
 pub mod headers;
 pub mod health;
+pub mod host;
 pub mod list;
 pub mod read;
 pub mod reason;
@@ -46,6 +47,7 @@ use self::{
     body::ResponseBody,
     forward::Forwarder,
     health::Check,
+    host::BadHost,
     read::Read,
     reason::{CACHE_STATUS, ForwardReason},
     serve::{AUDIT_ID, Circumstances, Server},
@@ -87,6 +89,9 @@ impl Gateway {
         connection: &ConnectionInfo,
     ) -> Response<ResponseBody> {
         let arrived = Instant::now();
+        if let Some(bad) = BadHost::of(request.version(), request.headers()) {
+            return marked_own(bad.response());
+        }
         if let Some(own) = request.uri().path().strip_prefix(health::PREFIX) {
             return self.own(own, request.uri().query());
         }
@@ -150,6 +155,7 @@ impl Gateway {
             Credential::Bearer(token) => access.lane(token).await,
             Credential::Nothing | Credential::Unclear => Lane::Unproven,
         };
+        let asks_watch = read::is_watch(&request);
         let answer = forwarder.forward(request, lane, connection.peer).await;
         if let Credential::Bearer(token) = credential {
             match answer.status() {
@@ -164,7 +170,11 @@ impl Gateway {
                 _ => {}
             }
         }
-        let mut response = answer.map(ResponseBody::Forward);
+        let is_watch = asks_watch && answer.status() == StatusCode::OK;
+        let mut response = answer.map(|body| {
+            let draining = || connection.draining.clone();
+            ResponseBody::Forward(if is_watch { body.ending_with(draining()) } else { body })
+        });
         response.headers_mut().append(CACHE_STATUS, reason.header());
         response
     }
@@ -173,15 +183,19 @@ impl Gateway {
         let verbose = query.is_some_and(|query| {
             query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose="))
         });
-        let mut response = match path {
+        marked_own(match path {
             "livez" => health::answer("livez", &[], verbose),
             "readyz" => health::answer("readyz", &(self.parts.readiness)(), verbose),
             _ => health::unknown(),
-        };
-        let status = HeaderValue::from_static("watchgate; fwd=bypass; detail=own");
-        response.headers_mut().insert(CACHE_STATUS, status);
-        response
+        })
     }
+}
+
+/// What the gateway says itself, neither from memory nor from upstream.
+fn marked_own(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let status = HeaderValue::from_static("watchgate; fwd=bypass; detail=own");
+    response.headers_mut().insert(CACHE_STATUS, status);
+    response
 }
 
 impl Handler for Gateway {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use http::{HeaderMap, HeaderName, Method, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method, Request, Version, header, request::Parts};
 
 use crate::{
     api::{
@@ -76,6 +76,13 @@ impl Read {
         if parts.headers.contains_key(header::UPGRADE) {
             return Err(ForwardReason::Upgrade);
         }
+        if parts.headers.contains_key(header::ORIGIN) {
+            return Err(ForwardReason::CrossOrigin);
+        }
+        // HTTP/1 in absolute form speaks to a proxy; HTTP/2 always names the authority.
+        if parts.version <= Version::HTTP_11 && parts.uri.authority().is_some() {
+            return Err(ForwardReason::Path);
+        }
         let query = Query::parse(parts.uri.query()).map_err(|_| ForwardReason::Options)?;
         let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query)
             .map_err(|_| ForwardReason::Path)?;
@@ -98,6 +105,13 @@ impl Read {
             _ => Err(ForwardReason::Method),
         }
     }
+}
+
+/// Whether a request is a watch, of whatever resource and form. Its answer may end at any time.
+pub(super) fn is_watch<B>(request: &Request<B>) -> bool {
+    let Ok(query) = Query::parse(request.uri().query()) else { return false };
+    let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
+    matches!(info, Ok(RequestInfo::Resource(resource)) if resource.verb == Verb::Watch)
 }
 
 /// A request whose type is known.

@@ -15,6 +15,8 @@ pub enum ForwardReason {
     Cold,
     /// Anything but one bearer token and nothing else.
     Credentials,
+    /// A page of another origin asks; whether it may see the answer is in upstream's flags only.
+    CrossOrigin,
     /// Upstream denied the access review, or refused the token.
     Denied,
     /// Exactly one past state is asked for.
@@ -27,7 +29,7 @@ pub enum ForwardReason {
     NotProven,
     /// Options that are invalid, or whose meaning only upstream knows.
     Options,
-    /// A path that is not canonical, or not of a resource.
+    /// A path that is not canonical, in absolute form, or not of a resource.
     Path,
     /// The resource's policy is off.
     Policy,
@@ -59,6 +61,7 @@ impl ForwardReason {
             Self::Accept => "accept",
             Self::Cold => "cold",
             Self::Credentials => "credentials",
+            Self::CrossOrigin => "cross-origin",
             Self::Denied => "denied",
             Self::Exact => "exact-version",
             Self::Memory => "memory",
@@ -82,6 +85,7 @@ impl ForwardReason {
             Self::Accept => "watchgate; fwd=bypass; detail=accept",
             Self::Cold => "watchgate; fwd=uri-miss; detail=cold",
             Self::Credentials => "watchgate; fwd=bypass; detail=credentials",
+            Self::CrossOrigin => "watchgate; fwd=bypass; detail=cross-origin",
             Self::Denied => "watchgate; fwd=bypass; detail=denied",
             Self::Exact => "watchgate; fwd=miss; detail=exact-version",
             Self::Memory => "watchgate; fwd=uri-miss; detail=memory",
@@ -116,6 +120,7 @@ mod tests {
             ForwardReason::Accept,
             ForwardReason::Cold,
             ForwardReason::Credentials,
+            ForwardReason::CrossOrigin,
             ForwardReason::Denied,
             ForwardReason::Exact,
             ForwardReason::Memory,

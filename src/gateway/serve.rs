@@ -18,6 +18,7 @@ use crate::{
         object_key::ObjectKey,
         options::{EventsAfter, ListRequest, WatchRequest, WatchStart, WatchTimeout},
         resource::Scope,
+        version::ResourceVersion,
     },
     cache::{audience::AudienceKey, watch_cache::Snapshot},
     codec::{object::Representation, segments::Segments, watch_event::Form},
@@ -33,7 +34,7 @@ use crate::{
     },
     upstream::{
         discovery::{ServedType, Types},
-        freshness::{FreshAt, NotProven, Patience, Proofs},
+        freshness::{Fresh, FreshAt, NotProven, Patience, Proofs},
     },
 };
 
@@ -205,31 +206,36 @@ impl Server {
             return Err(ForwardReason::Cold);
         }
         let freshness = self.proofs.of(shard);
-        let proof = match requirement {
-            Requirement::Any => None,
+        let fresh = match requirement {
+            Requirement::Any => {
+                let snapshot = shard.snapshot().ok_or(ForwardReason::Cold)?;
+                return Ok(Readable { snapshot, proof: None });
+            }
             Requirement::AtLeast(version) => {
                 let patience = Patience { total: BLOCK, ..patience };
-                Some(freshness.reach(version, arrived, patience).await)
+                freshness.reach(version, arrived, patience).await
             }
-            Requirement::Latest => Some(freshness.prove(arrived, patience).await),
+            Requirement::Latest => freshness.prove(arrived, patience).await,
         };
-        let proof = proof.transpose().map_err(|error: NotProven| {
+        let fresh = fresh.map_err(|error: NotProven| {
             debug!(shard = %shard.key(), %error, "forwarding for want of a proof");
             ForwardReason::NotProven
         })?;
-        let snapshot = shard.snapshot().ok_or(ForwardReason::Cold)?;
-        // The shard may have been emptied and filled from an older store since the proof.
-        if proof.is_some_and(|proof| proof.version() > snapshot.resource_version) {
-            return Err(ForwardReason::NotProven);
-        }
-        Ok(Readable { snapshot, proof })
+        let Fresh { at, state, held } = fresh;
+        Ok(Readable { snapshot: state, proof: Some(Proof { at, held }) })
     }
 }
 
 /// A state that meets the request's requirement.
 struct Readable {
     snapshot: Arc<Snapshot>,
-    proof: Option<FreshAt>,
+    proof: Option<Proof>,
+}
+
+/// That the state is new enough, and the shard's own view of the same objects.
+struct Proof {
+    at: FreshAt,
+    held: Arc<Snapshot>,
 }
 
 fn get(
@@ -305,16 +311,17 @@ fn begin_watch(
         WatchStart::State { marks_end, .. } => {
             let state = shard.subscribe_with_state(hub, audience.clone());
             let (subscription, snapshot) = state.map_err(not_covered)?;
+            let version = begins_at(readable, &snapshot)?;
             let start = Start::State {
                 objects: snapshot.objects.owned_range(list::key_range(&audience)),
-                version: snapshot.resource_version,
+                version,
                 announce_end: marks_end,
             };
             return Ok(WatchBody::new(subscription, audience, start, template, limits));
         }
         WatchStart::Events(EventsAfter::Version(version)) => version,
         WatchStart::Events(EventsAfter::Latest) => {
-            readable.proof.ok_or(ForwardReason::NotProven)?.version()
+            readable.proof.as_ref().ok_or(ForwardReason::NotProven)?.at.version()
         }
         WatchStart::Events(EventsAfter::Any) => readable.snapshot.resource_version,
     };
@@ -322,6 +329,18 @@ fn begin_watch(
     let (subscription, replay) = events.map_err(not_covered)?;
     let start = Start::After { replay, version: after };
     Ok(WatchBody::new(subscription, audience, start, template, limits))
+}
+
+/// The version of the state that a watch begins with, taken after the proof. What the proof was about
+/// has either grown to its version since, or is unchanged and known to be the state at it.
+fn begins_at(readable: &Readable, taken: &Snapshot) -> Result<ResourceVersion, ForwardReason> {
+    let Some(Proof { at, held }) = &readable.proof else { return Ok(taken.resource_version) };
+    if taken.resource_version >= at.version() {
+        return Ok(taken.resource_version);
+    }
+    let unchanged =
+        taken.generation == held.generation && taken.resource_version == held.resource_version;
+    if unchanged { Ok(readable.snapshot.resource_version) } else { Err(ForwardReason::NotProven) }
 }
 
 fn not_covered(error: NotCovered) -> ForwardReason {

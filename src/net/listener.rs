@@ -63,6 +63,15 @@ pub struct BindError {
     source: io::Error,
 }
 
+// === impl BindError ===
+
+impl BindError {
+    /// What kind of failure the system named.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
 /// A socket just accepted, and the place among the limited connections that it takes.
 #[derive(Debug)]
 pub struct Accepted {
@@ -278,7 +287,9 @@ mod tests {
     #[test]
     fn a_taken_address_is_named() {
         let first = loopback();
-        let error = Listener::bind(first.address()).expect_err("taken").to_string();
+        let error = Listener::bind(first.address()).expect_err("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let error = error.to_string();
         assert!(error.contains(&first.address().to_string()), "{error}");
     }
 

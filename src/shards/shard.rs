@@ -260,6 +260,19 @@ impl Shard {
         });
     }
 
+    /// Shows nothing any more and ends all watches, because what upstream has now cannot be kept:
+    /// the old state would be shown for ever and its watches would be silent for ever. Unlike
+    /// [`Shard::clear`] remembers how far the store was.
+    pub fn withdraw(&self, reason: &str) {
+        let mut cache = self.cache.lock();
+        cache.withdraw();
+        self.tell_all(&Message::End(self.id));
+        self.publish(&cache, |progress| {
+            progress.filled = None;
+            progress.failure = Some(reason.into());
+        });
+    }
+
     /// A watcher that begins with the whole present state.
     ///
     /// # Errors

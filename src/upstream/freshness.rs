@@ -3,12 +3,13 @@
 //! The API has no call that asks an API server how far the store is without listing something, so
 //! (DESIGN "Freshness", semantics §3.1 and §16 b):
 //!
-//! 1. a **probe**, a consistent LIST of one item's metadata, gives a version X; requests that
+//! 1. a **probe**, a consistent LIST of few objects' metadata, gives a version X; requests that
 //!    arrived before it was sent share it, and per shard at most one runs and one waits;
-//! 2. the proof is there once the shard's own stream has reached X;
-//! 3. for a quiet shard an **auxiliary watch** from its version N brings a bookmark B; if no event
-//!    came before it and the shard is still at N, nothing happened in (N, B] and it moves to B. One
-//!    at a time, shared by all who wait, at most three seconds each.
+//! 2. the proof is there once the shard's own stream has reached X, or once its objects are found
+//!    to be exactly those of a probe that saw all of them: then its state is the state at X;
+//! 3. for a large quiet shard an **auxiliary watch** from its version N brings a bookmark B; if no
+//!    event came before it and the shard is still at N, nothing happened in (N, B] and it moves to
+//!    B. One at a time, shared by all who wait, at most three seconds each.
 //!
 //! A [`FreshAt`] can only be made here. It does not say that the shard is ready to be read.
 
@@ -19,16 +20,17 @@ use std::{
 
 use dashmap::DashMap;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use crate::{
     api::version::ResourceVersion,
-    cache::watch_cache::Violation,
+    cache::watch_cache::{Snapshot, Violation},
     codec::{frame_decoder::FrameDecoder, watch_event::WatchEvent},
     shards::shard::{Shard, ShardId},
     upstream::{
         Lane, RequestBody, Upstream,
+        probe::{Probed, probe},
         reflector::{driver::WentBack, machine::accept},
         turns::Turns,
     },
@@ -38,6 +40,19 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct FreshAt(ResourceVersion);
+
+/// A state that answers a request for the latest one, or for one not older than a version.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Fresh {
+    /// The proof.
+    pub at: FreshAt,
+    /// The state at that version or a later one.
+    pub state: Arc<Snapshot>,
+    /// The same objects as the shard holds them, maybe at an earlier version: its stream has not
+    /// said yet that nothing happened since.
+    pub held: Arc<Snapshot>,
+}
 
 /// No proof in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +80,7 @@ pub struct Freshness {
     shard: Arc<Shard>,
     upstream: Upstream,
     went_back: WentBack,
-    probes: Turns<Result<ResourceVersion, Arc<str>>>,
+    probes: Turns<Result<Probed, Arc<str>>>,
     auxiliaries: Turns<()>,
 }
 
@@ -76,15 +91,12 @@ pub struct Proofs {
     by_shard: DashMap<ShardId, Arc<Freshness>>,
 }
 
-/// A probe's answer holds one object's metadata.
-const MAX_PROBE: usize = 8 << 20;
-
-/// Upstream answers a consistent read of one item within milliseconds, or something is wrong.
-const PROBE_PATIENCE: Duration = Duration::from_secs(3);
-
 /// With `timeoutSeconds=3` bookmarks come at 0.5–0.8 s and 1.6–1.9 s; with 2 or less never
 /// (semantics §5.4).
 const AUXILIARY_SECONDS: u64 = 3;
+
+/// The least time in which an auxiliary watch can bring its bookmark.
+const WORTH_A_WATCH: Duration = Duration::from_millis(500);
 
 /// Between auxiliary watches that brought nothing.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -142,7 +154,7 @@ impl Freshness {
         Self { shard, upstream, went_back, probes: Turns::new(), auxiliaries: Turns::new() }
     }
 
-    /// Proves that the shard is as new as the store was at `arrived`.
+    /// A state that is as new as the store was at `arrived`, with its proof.
     ///
     /// # Errors
     /// [`NotProven`]; the request is to be forwarded then.
@@ -150,14 +162,47 @@ impl Freshness {
         self: &Arc<Self>,
         arrived: Instant,
         patience: Patience,
-    ) -> Result<FreshAt, NotProven> {
-        if let Some(filled) = self.shard.progress().borrow().filled
-            && filled.requested >= arrived
+    ) -> Result<Fresh, NotProven> {
+        let filled = self.shard.progress().borrow().filled;
+        if let Some(filled) = filled.filter(|filled| filled.requested >= arrived)
+            && let Some(fresh) = self.fresh(FreshAt(filled.version))
         {
-            return Ok(FreshAt(filled.version));
+            return Ok(fresh);
         }
-        let wanted = self.probe().await?;
-        self.reach(wanted, arrived, patience).await
+        let probed = self.probe().await?;
+        if let Some(fresh) = self.compared(&probed, patience.stream).await {
+            return Ok(fresh);
+        }
+        // The stream had its time above.
+        self.advance_to(probed.version, arrived + patience.total).await
+    }
+
+    /// Waits until the shard's stream has reached the probe's version, or its state is the one
+    /// that the probe saw.
+    async fn compared(&self, probed: &Probed, patience: Duration) -> Option<Fresh> {
+        let mut progress = self.shard.progress();
+        let at = FreshAt(probed.version);
+        let settled = async {
+            loop {
+                progress.borrow_and_update();
+                if let Some(fresh) = self.fresh(at) {
+                    return Some(fresh);
+                }
+                let snapshot = self.shard.snapshot()?;
+                if probed.is_state_of(&snapshot) {
+                    let state = Snapshot { resource_version: at.0, ..Snapshot::clone(&snapshot) };
+                    return Some(Fresh { at, state: Arc::new(state), held: snapshot });
+                }
+                progress.changed().await.ok()?;
+            }
+        };
+        timeout(patience, settled).await.ok()?
+    }
+
+    /// The shard's state if it has reached the version by itself.
+    fn fresh(&self, at: FreshAt) -> Option<Fresh> {
+        let held = self.shard.snapshot().filter(|held| held.resource_version >= at.0)?;
+        Some(Fresh { at, state: Arc::clone(&held), held })
     }
 
     /// Waits until the shard has reached `wanted`, which some client was told by the store.
@@ -169,22 +214,39 @@ impl Freshness {
         wanted: ResourceVersion,
         arrived: Instant,
         patience: Patience,
-    ) -> Result<FreshAt, NotProven> {
+    ) -> Result<Fresh, NotProven> {
         if self.stream_reaches(wanted, patience.stream).await {
-            return Ok(FreshAt(wanted));
+            return self.fresh(FreshAt(wanted)).ok_or(NotProven::TooSlow);
         }
-        if patience.total <= patience.stream {
+        // A quiet shard: maybe its objects are those of a later version.
+        let probed = self.probe().await?;
+        if probed.version >= wanted
+            && let Some(fresh) = self.compared(&probed, Duration::ZERO).await
+        {
+            return Ok(fresh);
+        }
+        self.advance_to(wanted, arrived + patience.total).await
+    }
+
+    /// Moves the shard to `wanted` by auxiliary watches. One that could not bring anything before
+    /// the deadline is not begun.
+    async fn advance_to(
+        self: &Arc<Self>,
+        wanted: ResourceVersion,
+        deadline: Instant,
+    ) -> Result<Fresh, NotProven> {
+        if Instant::now() + WORTH_A_WATCH > deadline {
             return Err(NotProven::TooSlow);
         }
         // Whatever brings the shard there will do. An auxiliary watch that began before this request
         // wanted one may be as good, and to wait for the next would take seconds more.
-        let remaining = patience.total.saturating_sub(arrived.elapsed());
-        tokio::select! {
-            () = self.watch_until(wanted) => Ok(FreshAt(wanted)),
-            reached = self.stream_reaches(wanted, remaining) => {
-                if reached { Ok(FreshAt(wanted)) } else { Err(NotProven::TooSlow) }
-            }
-        }
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let reached = tokio::select! {
+            () = self.watch_until(wanted) => true,
+            reached = self.stream_reaches(wanted, remaining) => reached,
+        };
+        let fresh = if reached { self.fresh(FreshAt(wanted)) } else { None };
+        fresh.ok_or(NotProven::TooSlow)
     }
 
     /// Runs auxiliary watches until the shard has reached `wanted`.
@@ -208,7 +270,7 @@ impl Freshness {
         self.shard.resource_version().is_some_and(|version| version >= wanted)
     }
 
-    async fn probe(self: &Arc<Self>) -> Result<ResourceVersion, NotProven> {
+    async fn probe(self: &Arc<Self>) -> Result<Probed, NotProven> {
         let this = Arc::clone(self);
         let outcome = self.probes.share(move || {
             let this = Arc::clone(&this);
@@ -233,9 +295,12 @@ impl Freshness {
 
     /// Asks the store for its version. It can't be below one that the shard showed before: then the
     /// store was restored from the past, and nothing that is cached is true any more.
-    async fn run_probe(&self) -> Result<ResourceVersion, String> {
-        let shown = self.shard.resource_version();
-        let found = self.ask_version().await?;
+    async fn run_probe(&self) -> Result<Probed, String> {
+        let before = self.shard.snapshot();
+        let held = before.as_ref().map_or(0, |snapshot| snapshot.objects.len());
+        let shown = before.map(|snapshot| snapshot.resource_version);
+        let probed = probe(&self.upstream, &self.shard.key().gvr, held).await?;
+        let found = probed.version;
         match shown {
             // Shown still: otherwise somebody else noticed and the shard was emptied since.
             Some(shown) if found < shown && self.has_reached(shown) => {
@@ -243,35 +308,8 @@ impl Freshness {
                 (self.went_back)(&self.shard, &violation);
                 Err(violation.to_string())
             }
-            _ => Ok(found),
+            _ => Ok(probed),
         }
-    }
-
-    async fn ask_version(&self) -> Result<ResourceVersion, String> {
-        let target = format!("{}?limit=1", self.shard.key().gvr.path());
-        let request = Request::get(target)
-            .header(header::ACCEPT, METADATA_LIST)
-            .body(RequestBody::empty())
-            .map_err(|error| error.to_string())?;
-        let answer = async {
-            let response = self
-                .upstream
-                .send(Lane::Gateway, request)
-                .await
-                .map_err(|error| error.to_string())?;
-            if response.status() != StatusCode::OK {
-                return Err(format!("upstream answered {}", response.status()));
-            }
-            let body = Limited::new(response.into_body(), MAX_PROBE).collect().await;
-            let body = body.map_err(|error| error.to_string())?.to_bytes();
-            let list: ProbedList =
-                serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-            list.metadata
-                .resource_version
-                .parse()
-                .map_err(|error: crate::api::version::InvalidResourceVersion| error.to_string())
-        };
-        timeout(PROBE_PATIENCE, answer).await.map_err(|_| "no answer in time".to_owned())?
     }
 
     /// One auxiliary watch, from the shard's version until its first bookmark or event. Whatever
@@ -316,19 +354,4 @@ impl Freshness {
         };
         timeout(Duration::from_secs(AUXILIARY_SECONDS + 1), watch).await.ok()?
     }
-}
-
-/// What a probe accepts: every type can be asked for it, and it is small.
-const METADATA_LIST: &str =
-    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-
-#[derive(serde::Deserialize)]
-struct ProbedList {
-    metadata: ProbedMetadata,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ProbedMetadata {
-    resource_version: String,
 }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod freshness;
 pub mod kubeconfig;
 pub mod pool;
+pub mod probe;
 pub mod reflector;
 pub mod tls;
 pub mod transport;

@@ -74,7 +74,11 @@ impl fmt::Debug for Trust {
 }
 
 impl Trust {
-    fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, TlsSetupError> {
+    /// The check of a server's certificate that this trust amounts to.
+    ///
+    /// # Errors
+    /// When an authority's certificate is not usable, or the system trusts nobody.
+    pub fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, TlsSetupError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         match self {

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 connection over TLS whose bytes are the test's own.
+//! An HTTP/1.1 connection whose bytes are the test's own.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -7,21 +7,25 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::{
     TlsConnector,
-    client::TlsStream,
     rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs},
 };
 
 /// Bytes out, answers in.
 pub(crate) struct Wire {
-    stream: TlsStream<TcpStream>,
+    stream: Box<dyn Stream>,
     buffer: BytesMut,
 }
+
+/// TLS or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// The head of an answer.
 #[derive(Clone, Debug)]
@@ -55,7 +59,16 @@ impl Wire {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(host.to_owned())?;
         let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await?;
-        Ok(Self { stream, buffer: BytesMut::new() })
+        Ok(Self::over(stream))
+    }
+
+    /// Connects to `HOST:PORT` in the clear.
+    pub(crate) async fn plain(address: &str) -> Result<Self> {
+        Ok(Self::over(TcpStream::connect(address).await?))
+    }
+
+    fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), buffer: BytesMut::new() }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         .test("odd_spellings_are_not_served", strangers::odd_spellings_are_not_served)
         .test("impersonation_cannot_be_nominated_away", strangers::cannot_nominate_away)
         .test("a_withdrawn_permission_ends", revocation::ends_reads_and_watches)
+        .test("a_deleted_account_ends", revocation::of_a_deleted_account)
         .test("a_name_is_all_that_is_allowed", scope::of_one_name)
         .test("a_namespace_is_all_that_is_allowed", scope::of_one_namespace)
         .test("what_one_warmed_another_does_not_get", scope::of_another_user)
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         .test("reads_of_one_kind_share_a_review", reviews::are_shared)
         .test("a_review_has_every_attribute", reviews::have_every_attribute)
         .test("a_review_is_about_one_verb_and_place", reviews::are_apart)
+        .test("without_a_review_nothing_is_served", reviews::are_needed)
         .test("nobody_is_anonymous", lending::nobody_is_anonymous)
         .test("a_weak_token_stays_weak", lending::a_weak_token_stays_weak)
         .test("upgrades_have_their_own_rights", lending::upgrades_have_their_own_rights)
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn options() -> watchgate_cluster::Builder {
-    let users = ["keeper", "named", "local", "leaving", "counted", "asking", "apart"];
+    let users = ["keeper", "named", "local", "leaving", "counted", "asking", "apart", "unheard"];
     users
         .into_iter()
         .fold(Cluster::builder(), |options, user| options.user(user, &[]))

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use http::StatusCode;
 use serde_json::{Value, json};
-use watchgate_cluster::{AuditPosition, Client, Protocol};
+use watchgate_cluster::{AuditPosition, Client, Cutter, Protocol};
 
-use crate::front::{Front, answer, rights};
+use crate::front::{Front, answer, authority_of, rights, start_gateway, until_ready};
 
 /// How long an audit event may take to be written.
 const WRITTEN: Duration = Duration::from_millis(500);
@@ -113,6 +113,40 @@ pub(crate) async fn are_apart(front: Arc<Front>) -> Result<()> {
     }
     let reviews = reviews(&front, before, "apart").await?;
     ensure!(reviews.len() == targets.len(), "{} reviews: {reviews:?}", reviews.len());
+    Ok(())
+}
+
+/// While upstream can't be asked, memory answers those it was told about a moment ago and nobody else.
+pub(crate) async fn are_needed(front: Arc<Front>) -> Result<()> {
+    let namespace = "unheard";
+    let (_, list) = reader(&front, namespace, "unheard").await?;
+    let cluster = &front.cluster;
+    let cutter = Cutter::start(cluster.api_server_address()).await?;
+    let kubeconfig =
+        cluster.kubeconfig_for_identity(cluster.admin(), &cutter.url(), cluster.ca_pem())?;
+    let gateway = start_gateway(&kubeconfig).await?;
+    let authority = authority_of(&gateway).await?;
+    let client =
+        |user| Client::builder(gateway.url(), &authority).token(cluster.token(user)).build();
+    let (known, unheard) = (client("admin")?, client("unheard")?);
+    until_ready(&known).await?;
+    front.warm(&known, &list).await?;
+    cutter.refuse().await;
+    let answer = known.get(&list).send().await?;
+    ensure!(answer::is_hit(&answer.headers), "{answer:?}");
+    for target in [list.clone(), list.replace('?', "?watch=true&")] {
+        let answer = unheard.get(&target).send().await?;
+        ensure!(answer.status == StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+        ensure!(!answer::is_hit(&answer.headers), "{answer:?}");
+    }
+    // What upstream said counts for 10 s, not for as long as it is silent.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let answer = known.get(&list).send().await?;
+    ensure!(answer.status == StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    ensure!(!answer::is_hit(&answer.headers), "{answer:?}");
+    cutter.resume().await?;
+    front.warm(&unheard, &list).await?;
+    ensure!(gateway.stop().await?.success());
     Ok(())
 }
 

@@ -6,9 +6,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use http::StatusCode;
+use http::{Method, StatusCode};
+use serde_json::json;
 use tokio::time::timeout_at;
-use watchgate_cluster::{Protocol, Streaming};
+use watchgate_cluster::{Client, Protocol, Streaming};
 
 use crate::front::{Front, answer, rights};
 
@@ -74,6 +75,56 @@ pub(crate) async fn ends_reads_and_watches(front: Arc<Front>) -> Result<()> {
         }
     }
     ensure_open(&mut stays).await
+}
+
+/// A service account's token dies with the account, and what it opened with it.
+pub(crate) async fn of_a_deleted_account(front: Arc<Front>) -> Result<()> {
+    let namespace = "accounts";
+    rights::namespace(&front, namespace).await?;
+    rights::configmap(&front, namespace, "kept").await?;
+    let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "short-lived" },
+    });
+    front.create(&accounts, &account).await?;
+    let user = format!("system:serviceaccount:{namespace}:short-lived");
+    rights::grant(&front, namespace, &user, rights::read_configmaps()).await?;
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {},
+    });
+    let token = front.create(&format!("{accounts}/short-lived/token"), &request).await?.json()?;
+    let bearer = format!("Bearer {}", token["status"]["token"].as_str().context("no token")?);
+
+    let target = format!("/api/v1/namespaces/{namespace}/configmaps?watch=true&resourceVersion=0");
+    let through = front.client().build()?;
+    let ask =
+        async |client: &Client| client.get(&target).header("authorization", &bearer).stream().await;
+    let started = Instant::now();
+    let mut watch = loop {
+        let watch = ask(&through).await?;
+        if answer::is_hit(&watch.headers) {
+            break watch;
+        }
+        ensure!(started.elapsed() < LIMIT, "an account's watch is never served: {watch:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    ensure_open(&mut watch).await?;
+    let account = format!("{accounts}/short-lived");
+    front.admin()?.request(Method::DELETE, &account).send().await?;
+    let direct = front.cluster.client().build()?;
+    // Upstream itself trusts a token for 10 s after it was checked.
+    let deleted = Instant::now();
+    while ask(&direct).await?.status != StatusCode::UNAUTHORIZED {
+        ensure!(deleted.elapsed() < 2 * LIMIT, "upstream goes on taking the token");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let refused = Instant::now();
+    ensure_ends(&mut watch, refused + LIMIT).await?;
+    tokio::time::sleep_until((refused + LIMIT).into()).await;
+    let answer = ask(&through).await?;
+    ensure!(answer.status == StatusCode::UNAUTHORIZED, "{answer:?}");
+    ensure!(!answer::is_hit(&answer.headers), "{answer:?}");
+    Ok(())
 }
 
 async fn ensure_open(watch: &mut Streaming) -> Result<()> {

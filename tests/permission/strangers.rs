@@ -28,76 +28,70 @@ fn reads(namespace: &str) -> [(String, bool); 3] {
     ]
 }
 
-fn attempts(front: &Front) -> Vec<Attempt> {
-    let keeper = front.bearer("keeper");
-    let weak = front.bearer("bob");
-    let token = front.cluster.token("keeper").expose().to_owned();
-    let alone = |what, authorization: String| Attempt {
-        what,
-        headers: vec![("authorization", authorization)],
-    };
-    let with = |what, authorization: &str, more: &[(&'static str, &str)]| {
-        let mut headers = vec![("authorization", authorization.to_owned())];
-        headers.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        Attempt { what, headers }
-    };
+/// A token, with further headers beside it.
+fn with(what: &'static str, authorization: &str, more: &[(&'static str, &str)]) -> Attempt {
+    let mut headers = vec![("authorization", authorization.to_owned())];
+    headers.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    Attempt { what, headers }
+}
+
+/// Tokens that are none, not allowed, or not alone.
+fn credentials(front: &Front) -> Vec<Attempt> {
+    let (keeper, weak) = (front.bearer("keeper"), front.bearer("bob"));
+    let token = front.cluster.token("keeper").expose();
     vec![
         Attempt { what: "no token", headers: Vec::new() },
-        alone("a token without rights", weak.clone()),
-        alone("an unknown token", "Bearer no-such-token".to_owned()),
-        alone("a token and a word", format!("{keeper} more")),
-        alone("two spaces", format!("Bearer  {token}")),
-        alone("a tab", format!("Bearer\t{token}")),
-        alone("no scheme", token.clone()),
-        alone("an empty token", "Bearer ".to_owned()),
-        alone("Basic", "Basic a2VlcGVyOnNlY3JldA==".to_owned()),
-        alone("two tokens in one line", format!("{keeper}, {weak}")),
+        with("a token without rights", &weak, &[]),
+        with("an unknown token", "Bearer no-such-token", &[]),
+        with("a token and a word", &format!("{keeper} more"), &[]),
+        with("two spaces", &format!("Bearer  {token}"), &[]),
+        with("a tab", &format!("Bearer\t{token}"), &[]),
+        with("no scheme", token, &[]),
+        with("an empty token", "Bearer ", &[]),
+        with("Basic", "Basic a2VlcGVyOnNlY3JldA==", &[]),
+        with("two tokens in one line", &format!("{keeper}, {weak}"), &[]),
         with("the same token twice", &keeper, &[("authorization", &keeper)]),
         with("a good token first", &keeper, &[("authorization", &weak)]),
         with("a good token last", &weak, &[("authorization", &keeper)]),
+    ]
+}
+
+/// Every form of impersonation, by who may not and by who may.
+fn impersonations(front: &Front) -> Vec<Attempt> {
+    let (keeper, admin) = (front.bearer("keeper"), front.bearer("admin"));
+    let user = ("impersonate-user", "x");
+    vec![
         with("Impersonate-User", &keeper, &[("impersonate-user", "kubernetes-admin")]),
         with("Impersonate-User of none", &keeper, &[("impersonate-user", "")]),
         with("Impersonate-Group alone", &keeper, &[("impersonate-group", "system:masters")]),
-        with(
-            "Impersonate-Group",
-            &keeper,
-            &[("impersonate-user", "x"), ("impersonate-group", "system:masters")],
-        ),
-        with("Impersonate-Uid", &keeper, &[("impersonate-user", "x"), ("impersonate-uid", "1")]),
+        with("Impersonate-Group", &keeper, &[user, ("impersonate-group", "system:masters")]),
         with("Impersonate-Uid alone", &keeper, &[("impersonate-uid", "1")]),
-        with(
-            "Impersonate-Extra",
-            &keeper,
-            &[("impersonate-user", "x"), ("impersonate-extra-scopes", "all")],
-        ),
+        with("Impersonate-Uid", &keeper, &[user, ("impersonate-uid", "1")]),
         with("Impersonate-Extra alone", &keeper, &[("impersonate-extra-scopes", "all")]),
-        with("a permitted impersonation", &front.bearer("admin"), &[("impersonate-user", "bob")]),
-        with(
-            "a permitted impersonation of a reader",
-            &front.bearer("admin"),
-            &[("impersonate-user", "keeper")],
-        ),
+        with("Impersonate-Extra", &keeper, &[user, ("impersonate-extra-scopes", "all")]),
+        with("a permitted impersonation", &admin, &[("impersonate-user", "bob")]),
+        with("a permitted impersonation of a reader", &admin, &[("impersonate-user", "keeper")]),
+    ]
+}
+
+/// What only a front proxy may say.
+fn forgeries(front: &Front) -> Vec<Attempt> {
+    let (keeper, weak) = (front.bearer("keeper"), front.bearer("bob"));
+    let masters = ("x-remote-group", "system:masters");
+    let all = [
+        ("x-remote-user", "keeper"),
+        ("x-remote-uid", "uid-keeper"),
+        masters,
+        ("x-remote-extra-a", "b"),
+    ];
+    let owned = all.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    vec![
         with("X-Remote-User", &weak, &[("x-remote-user", "keeper")]),
         with("X-Remote-User beside a good token", &keeper, &[("x-remote-user", "bob")]),
-        with("X-Remote-Group", &weak, &[("x-remote-group", "system:masters")]),
+        with("X-Remote-Group", &weak, &[masters]),
         with("X-Remote-Extra", &weak, &[("x-remote-extra-scopes", "all")]),
-        with(
-            "all of X-Remote",
-            &weak,
-            &[
-                ("x-remote-user", "keeper"),
-                ("x-remote-uid", "uid-keeper"),
-                ("x-remote-group", "system:masters"),
-                ("x-remote-extra-a", "b"),
-            ],
-        ),
-        Attempt {
-            what: "X-Remote without a token",
-            headers: vec![
-                ("x-remote-user", "keeper".to_owned()),
-                ("x-remote-group", "system:masters".to_owned()),
-            ],
-        },
+        with("all of X-Remote", &weak, &all),
+        Attempt { what: "X-Remote without a token", headers: owned },
     ]
 }
 
@@ -118,12 +112,13 @@ pub(crate) async fn get_upstreams_answer(front: Arc<Front>) -> Result<()> {
         let (direct, through) = (client(Side::Direct)?, client(Side::Through)?);
         for (target, is_watch) in &reads {
             front.warm(&keeper, target).await?;
-            for attempt in attempts(&front) {
+            let attempts = [credentials(&front), impersonations(&front), forgeries(&front)];
+            for attempt in attempts.iter().flatten() {
                 let what = format!("{}, {protocol:?}, {target}", attempt.what);
                 let direct =
-                    ask(&direct, target, *is_watch, &attempt).await.context(what.clone())?;
+                    ask(&direct, target, *is_watch, attempt).await.context(what.clone())?;
                 let through =
-                    ask(&through, target, *is_watch, &attempt).await.context(what.clone())?;
+                    ask(&through, target, *is_watch, attempt).await.context(what.clone())?;
                 ensure_relayed(&what, &direct, &through)?;
             }
             // Memory could have answered all the while.

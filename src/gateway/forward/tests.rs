@@ -302,6 +302,24 @@ async fn an_answer_that_breaks_off_never_looks_complete() {
 }
 
 #[tokio::test]
+async fn a_watch_ends_in_order_with_the_gateway_and_upstream_is_told() {
+    let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n";
+    let (upstream, mut told) = answering("\r\n\r\n", answer).await;
+    let draining = CancellationToken::new();
+    let tunnels = Tunnels::new(1, CancellationToken::new());
+    let forwarder = Forwarder::new(plain(upstream).into(), tunnels);
+    let request = Request::get("/w?watch=1").body(http_body_util::Empty::<Bytes>::new()).unwrap();
+    let answer = forwarder.forward(request, Lane::Client, upstream).await;
+    let mut body = answer.into_body().ending_with(draining.clone());
+    next(&mut told).await;
+    let frame = http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "{}");
+    draining.cancel();
+    assert!(http_body_util::BodyExt::frame(&mut body).await.is_none(), "a clean end");
+    assert_eq!(next(&mut told).await, "", "upstream's connection is closed");
+}
+
+#[tokio::test]
 async fn an_unreachable_upstream_is_a_503_that_names_it() {
     let upstream = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -94,7 +94,7 @@ impl Driver {
             let frame = tokio::select! {
                 biased;
                 _ = self.cleared.wait_for(|progress| progress.cleared != seen) => {
-                    self.reflector.begin_anew();
+                    self.reflector.begin_anew(Instant::now());
                     return;
                 }
                 frame = timeout_at(deadline.into(), body.frame()) => frame,
@@ -147,16 +147,14 @@ impl Driver {
                     })
                 }
                 Effect::Apply(burst) => self.shard.apply(burst, Instant::now()).map(|_| ()),
-                Effect::Abandon(reason) => {
-                    warn!(shard = %self.shard.key(), reason, "can't be filled: forwarding");
-                    self.shard.clear(false);
-                    self.cleared.borrow_and_update();
-                    self.shard.set_failure(&reason);
-                    Ok(())
-                }
                 Effect::Failure(reason) => {
                     warn!(shard = %self.shard.key(), reason, "the shard's upstream stream broke");
                     self.shard.set_failure(&reason);
+                    Ok(())
+                }
+                Effect::Withdraw(reason) => {
+                    warn!(shard = %self.shard.key(), reason, "upstream's state cannot be kept");
+                    self.shard.withdraw(&reason);
                     Ok(())
                 }
             };
@@ -165,7 +163,7 @@ impl Driver {
                 if matches!(violation, Violation::WentBack { .. }) {
                     (self.went_back)(&self.shard, &violation);
                 }
-                self.reflector.begin_anew();
+                self.reflector.begin_anew(Instant::now());
                 return;
             }
         }

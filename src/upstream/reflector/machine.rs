@@ -77,7 +77,7 @@ pub enum Effect {
     Failure(String),
     /// The shard cannot be brought up to date although upstream answers: what it holds grows old,
     /// and must not be served any longer.
-    Abandon(String),
+    Withdraw(String),
 }
 
 /// Whether the answer's body is to be read.
@@ -92,13 +92,22 @@ pub enum Verdict {
 #[derive(Debug)]
 enum State {
     /// Nothing under way; `wait` first, then do `next`.
-    Idle { next: Next, wait: Option<Duration> },
+    Idle { next: Next, wait: Option<Wait> },
     /// The initial events of a streaming list are arriving.
     WatchListing { decoder: FrameDecoder, objects: Vec<Object>, requested: Instant },
     /// Pages of a list are arriving; `body` collects the present one.
     Listing { pages: Pages, body: Vec<u8> },
     /// Live events are arriving.
     Watching { decoder: FrameDecoder, version: ResourceVersion },
+}
+
+/// Why an answer is of no use.
+#[derive(Debug)]
+enum Trouble {
+    /// The next one may be better.
+    Broken(String),
+    /// As long as upstream has what it has, or the gateway no other rights, the next one is not.
+    Lasting(String),
 }
 
 #[derive(Debug)]
@@ -109,6 +118,15 @@ enum Next {
     Page(Pages),
     /// Watch on after this version.
     Watch(ResourceVersion),
+}
+
+/// How long to wait after a failure.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    /// What the failures in a row call for, to be spread.
+    usual: Duration,
+    /// What upstream asked for: no shard comes back earlier.
+    least: Duration,
 }
 
 #[derive(Debug)]
@@ -163,7 +181,7 @@ impl Reflector {
         let next = match idle {
             State::Idle { next, wait: Some(wait) } => {
                 self.state = State::Idle { next, wait: None };
-                return Step::Wait(wait.mul_f64(0.5 + random));
+                return Step::Wait(wait.spread(random));
             }
             State::Idle { next, wait: None } => next,
             // The driver lost its stream without saying so; nothing is lost by asking again.
@@ -207,9 +225,13 @@ impl Reflector {
             _ => Next::Fill,
         };
         // Neither the wrong rights nor a type that is gone mend themselves in a moment.
-        let lasting = status.is_client_error() && !matches!(status.as_u16(), 410 | 429);
-        self.retry(next, retry_after);
-        (Verdict::Discard, Some(self.unanswered(reason, lasting, now)))
+        let trouble = if status.is_client_error() && !matches!(status.as_u16(), 410 | 429) {
+            Trouble::Lasting(reason)
+        } else {
+            Trouble::Broken(reason)
+        };
+        self.retry(next, retry_after, now);
+        (Verdict::Discard, Some(self.unanswered(trouble, now)))
     }
 
     /// Bytes of the body, in order.
@@ -228,22 +250,21 @@ impl Reflector {
             }
             State::WatchListing { mut decoder, objects, requested } => {
                 decoder.push(chunk);
-                self.watch_listing(decoder, objects, requested, codec, effects)
+                let listing = (objects, requested);
+                self.watch_listing(decoder, listing, codec, now, effects)
             }
             State::Watching { mut decoder, version } => {
                 decoder.push(chunk);
-                self.watching(decoder, version, codec, effects)
+                self.watching(decoder, version, codec, now, effects).map_err(Trouble::Broken)
             }
             idle @ State::Idle { .. } => {
                 self.state = idle;
                 Ok(())
             }
         };
-        if let Err(reason) = outcome {
-            // An object that can't be read once can't be read again: the first refill decides.
-            let lasting = self.stale_since.is_some();
-            self.retry(Next::Fill, None);
-            effects.push(self.unanswered(reason, lasting, now));
+        if let Err(trouble) = outcome {
+            self.retry(Next::Fill, None, now);
+            effects.push(self.unanswered(trouble, now));
         }
     }
 
@@ -256,18 +277,23 @@ impl Reflector {
     pub fn ended(&mut self, codec: &ResourceCodec, now: Instant, effects: &mut Vec<Effect>) {
         match self.take() {
             State::Listing { pages, body } => self.page_read(pages, body, codec, now, effects),
-            // Upstream's timeout, or its watch cache starting over: resume at once, but not in a
-            // tight loop when it keeps ending streams.
-            State::Watching { version, .. } => {
-                if self.was_settled(now) {
+            State::Watching { version, decoder } => match decoder.finish() {
+                // Upstream's timeout, or its watch cache starting over: resume at once, but not in
+                // a tight loop when it keeps ending streams.
+                Ok(()) if self.was_settled(now) => {
                     self.failures = 0;
+                    self.watching_since = None;
                     self.state = State::Idle { next: Next::Watch(version), wait: None };
-                } else {
-                    self.retry(Next::Watch(version), None);
                 }
-            }
+                Ok(()) => self.retry(Next::Watch(version), None, now),
+                // What was cut off lies after `version` and comes again.
+                Err(error) => {
+                    self.retry(Next::Watch(version), None, now);
+                    effects.push(Effect::Failure(error.to_string()));
+                }
+            },
             State::WatchListing { .. } => {
-                self.retry(Next::Fill, None);
+                self.retry(Next::Fill, None, now);
                 effects.push(Effect::Failure("upstream ended the stream early".into()));
             }
             idle @ State::Idle { .. } => self.state = idle,
@@ -276,20 +302,19 @@ impl Reflector {
 
     /// The request or its body failed.
     pub fn failed(&mut self, reason: &str, now: Instant, effects: &mut Vec<Effect>) {
-        if self.was_settled(now) {
-            self.failures = 0;
-        }
         match self.take() {
-            State::Watching { version, .. } => self.retry(Next::Watch(version), None),
+            State::Watching { version, .. } => self.retry(Next::Watch(version), None, now),
             State::Idle { next, wait } => self.state = State::Idle { next, wait },
-            State::WatchListing { .. } | State::Listing { .. } => self.retry(Next::Fill, None),
+            State::WatchListing { .. } | State::Listing { .. } => {
+                self.retry(Next::Fill, None, now);
+            }
         }
         effects.push(Effect::Failure(reason.to_owned()));
     }
 
     /// The shard refused what was handed over: begin anew.
-    pub fn begin_anew(&mut self) {
-        self.retry(Next::Fill, None);
+    pub fn begin_anew(&mut self, now: Instant) {
+        self.retry(Next::Fill, None, now);
     }
 
     fn take(&mut self) -> State {
@@ -335,29 +360,31 @@ impl Reflector {
     fn watch_listing(
         &mut self,
         mut decoder: FrameDecoder,
-        mut objects: Vec<Object>,
-        requested: Instant,
+        (mut objects, requested): (Vec<Object>, Instant),
         codec: &ResourceCodec,
+        now: Instant,
         effects: &mut Vec<Effect>,
-    ) -> Result<(), String> {
-        while let Some(frame) = decoder.next_frame().map_err(|error| error.to_string())? {
-            match codec.decode_watch_event(frame).map_err(|error| error.to_string())? {
+    ) -> Result<(), Trouble> {
+        while let Some(frame) = decoder.next_frame().map_err(Trouble::lasting)? {
+            match codec.decode_watch_event(frame).map_err(Trouble::lasting)? {
                 WatchEvent::Added(object) => objects.push(object),
                 WatchEvent::Bookmark(bookmark) if bookmark.initial_events_end => {
                     let version = bookmark.resource_version;
                     effects.push(Effect::Template(bookmark.template));
                     effects.push(Effect::Fill { objects, version, requested });
-                    self.failures = 0;
-                    self.stale_since = None;
                     self.watching_since = Some(requested);
-                    return self.watching(decoder, version, codec, effects);
+                    self.stale_since = None;
+                    let watching = self.watching(decoder, version, codec, now, effects);
+                    return watching.map_err(Trouble::Broken);
                 }
                 WatchEvent::Bookmark(_) => {}
                 WatchEvent::Error(status) => {
-                    return Err(format!("upstream ended the list: {}", status.message));
+                    let reason = format!("upstream ended the list: {}", status.message);
+                    return Err(Trouble::Broken(reason));
                 }
                 WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {
-                    return Err("a change arrived among the initial events".into());
+                    let reason = "a change arrived among the initial events";
+                    return Err(Trouble::Broken(reason.into()));
                 }
             }
         }
@@ -370,6 +397,7 @@ impl Reflector {
         mut decoder: FrameDecoder,
         mut version: ResourceVersion,
         codec: &ResourceCodec,
+        now: Instant,
         effects: &mut Vec<Effect>,
     ) -> Result<(), String> {
         let mut burst = Vec::new();
@@ -383,11 +411,13 @@ impl Reflector {
                 Ok(WatchEvent::Error(status)) => {
                     let next = if status.code == GONE { Next::Fill } else { Next::Watch(version) };
                     effects.extend(some_burst(burst));
-                    self.retry(next, None);
+                    self.retry(next, None, now);
+                    let reason = format!("upstream ended the watch: {}", status.message);
+                    effects.push(Effect::Failure(reason));
                     return Ok(());
                 }
                 Ok(event) => {
-                    version = version_of(&event).unwrap_or(version);
+                    version = version_of(&event).map_or(version, |found| found.max(version));
                     burst.push(event);
                 }
                 Err(error) => break Err(error.to_string()),
@@ -409,8 +439,8 @@ impl Reflector {
         let page = match codec.decode_list_page(body.into()) {
             Ok(page) => page,
             Err(error) => {
-                self.retry(Next::Fill, None);
-                effects.push(self.unanswered(error.to_string(), true, now));
+                self.retry(Next::Fill, None, now);
+                effects.push(self.unanswered(Trouble::lasting(error), now));
                 return;
             }
         };
@@ -422,36 +452,65 @@ impl Reflector {
             let Pages { objects, requested, .. } = pages;
             let version = page.resource_version;
             effects.push(Effect::Fill { objects, version, requested });
-            self.failures = 0;
             self.stale_since = None;
             Next::Watch(version)
         };
         self.state = State::Idle { next, wait: None };
     }
 
-    /// What an answer that is no data means: after a while, or at once when it is `lasting`, the
-    /// shard's contents are given up. Before the next attempt is under way, `state` says which.
-    fn unanswered(&mut self, reason: String, lasting: bool, now: Instant) -> Effect {
+    /// What trouble means for what the shard holds: at once when it lasts, or after a while when
+    /// what comes next is the complete state, it is given up.
+    fn unanswered(&mut self, trouble: Trouble, now: Instant) -> Effect {
+        let (reason, lasting) = match trouble {
+            Trouble::Broken(reason) => (reason, false),
+            Trouble::Lasting(reason) => (reason, true),
+        };
         let State::Idle { next: Next::Fill | Next::Page(_), .. } = self.state else {
             return Effect::Failure(reason);
         };
         let since = *self.stale_since.get_or_insert(now);
         if lasting || now.saturating_duration_since(since) >= PATIENCE {
-            return Effect::Abandon(reason);
+            return Effect::Withdraw(reason);
         }
         Effect::Failure(reason)
     }
 
-    fn retry(&mut self, next: Next, retry_after: Option<Duration>) {
+    /// Waits longer with every failure in a row. A fill alone does not end the row: where what
+    /// follows it fails at once, filling again and again would be the greatest load of all.
+    fn retry(&mut self, next: Next, retry_after: Option<Duration>, now: Instant) {
+        if self.was_settled(now) {
+            self.failures = 0;
+        }
         let doubled = FIRST_WAIT.saturating_mul(1 << self.failures.min(10));
-        let wait = retry_after.unwrap_or(doubled).clamp(FIRST_WAIT, MAX_WAIT);
-        self.failures += 1;
+        let wait = Wait {
+            usual: doubled.min(MAX_WAIT),
+            least: retry_after.unwrap_or_default().min(MAX_WAIT),
+        };
+        self.failures = self.failures.saturating_add(1);
         self.watching_since = None;
         self.state = State::Idle { next, wait: Some(wait) };
     }
 
     fn was_settled(&self, now: Instant) -> bool {
         self.watching_since.is_some_and(|since| now.saturating_duration_since(since) >= SETTLED)
+    }
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    fn lasting(error: impl ToString) -> Self {
+        Self::Lasting(error.to_string())
+    }
+}
+
+// === impl Wait ===
+
+impl Wait {
+    /// `random` in [0, 1) keeps the shards of one gateway apart.
+    fn spread(self, random: f64) -> Duration {
+        self.least + self.usual.mul_f64(0.5 + random)
     }
 }
 
@@ -483,3 +542,8 @@ pub fn accept(representation: Representation, stream: bool) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod unreadable_tests;

@@ -1,0 +1,200 @@
+//! What a run cost: CPU time and memory of the servers and of the load generator itself.
+//!
+//! Says when the load generator rather than the server may have set the pace; then delays are upper
+//! bounds and rates lower ones. CPU per delivery holds all the same.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::{
+    delay::DelaySummary,
+    process::{Process, ProcessError, Usage},
+};
+
+/// An event loop that runs a task later than this in one of a hundred cases distorts delays.
+const TOLERABLE_LAG_MS: f64 = 20.0;
+/// A load generator that uses less than this waits most of the time, whatever the server uses.
+const NOTABLE_CORES: f64 = 0.05;
+
+/// The processes to account for. The first server is the one that ratios are about.
+#[derive(Clone, Debug)]
+pub struct Accounting {
+    servers: Vec<Process>,
+}
+
+/// Figures of all processes at one time.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    at: Instant,
+    servers: Vec<Usage>,
+    own: Usage,
+}
+
+/// What happened between the samples: what to divide by.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Open streams.
+    pub watches: u64,
+    /// Events delivered, or lists answered.
+    pub deliveries: u64,
+}
+
+/// One process over a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProcessFigures {
+    /// Which.
+    pub pid: u32,
+    /// User and system time while the load ran.
+    pub cpu_seconds: f64,
+    /// The same per second.
+    pub cores: f64,
+    /// Of CPU time; `None` without either.
+    pub deliveries_per_cpu_second: Option<f64>,
+    /// Of CPU time; `None` without deliveries.
+    pub cpu_micros_per_delivery: Option<f64>,
+    /// Resident memory before any watch.
+    pub resident_before: u64,
+    /// With all watches open and nothing written yet.
+    pub resident_idle: u64,
+    /// At the end of the load.
+    pub resident_end: u64,
+    /// The growth by opening the watches, for each of them.
+    pub idle_bytes_per_watch: Option<f64>,
+}
+
+/// All processes over a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Costs {
+    /// From the first write due until everything was delivered.
+    pub seconds: f64,
+    /// In the order of `--server-pid`.
+    pub servers: Vec<ProcessFigures>,
+    /// The load generator.
+    pub own: ProcessFigures,
+    /// How late its event loop was.
+    pub loop_lag: DelaySummary,
+    /// Why the load generator may have been the bottleneck; empty if nothing says so.
+    pub own_bottleneck: Vec<String>,
+}
+
+// === impl Accounting ===
+
+impl Accounting {
+    /// Of these servers and of this process.
+    pub const fn new(servers: Vec<Process>) -> Self {
+        Self { servers }
+    }
+
+    /// The figures now.
+    ///
+    /// # Errors
+    /// When a process is gone.
+    pub fn sample(&self) -> Result<Sample, ProcessError> {
+        let servers = self.servers.iter().map(Process::usage).collect::<Result<_, _>>()?;
+        Ok(Sample { at: Instant::now(), servers, own: Process::own().usage()? })
+    }
+
+    /// The costs, from samples before the watches, with the watches idle, and at the end.
+    pub fn costs(&self, samples: &[Sample; 3], work: Work, loop_lag: DelaySummary) -> Costs {
+        let [before, idle, end] = samples;
+        let seconds = end.at.duration_since(idle.at).as_secs_f64();
+        let servers: Vec<_> = self
+            .servers
+            .iter()
+            .enumerate()
+            .map(|(index, process)| {
+                let usages = samples.each_ref().map(|sample| sample.servers[index]);
+                figures(process.pid(), &usages, seconds, work)
+            })
+            .collect();
+        let own_usages = [before.own, idle.own, end.own];
+        let own = figures(std::process::id(), &own_usages, seconds, work);
+        let own_bottleneck = bottleneck(servers.first(), &own, &loop_lag);
+        Costs { seconds, servers, own, loop_lag, own_bottleneck }
+    }
+}
+
+// === impl Sample ===
+
+impl Sample {
+    /// CPU time since an earlier one: of the first server, and our own.
+    pub fn cpu_since(&self, earlier: &Self) -> (Option<Duration>, Duration) {
+        let server = self.servers.first().zip(earlier.servers.first());
+        let server = server.map(|(now, then)| now.cpu.saturating_sub(then.cpu));
+        (server, self.own.cpu.saturating_sub(earlier.own.cpu))
+    }
+}
+
+fn figures(pid: u32, usages: &[Usage; 3], seconds: f64, work: Work) -> ProcessFigures {
+    let [before, idle, end] = usages;
+    let cpu_seconds = end.cpu.saturating_sub(idle.cpu).as_secs_f64();
+    let deliveries = work.deliveries as f64;
+    let both = cpu_seconds > 0.0 && work.deliveries > 0;
+    let growth = idle.resident as f64 - before.resident as f64;
+    ProcessFigures {
+        pid,
+        cpu_seconds,
+        cores: if seconds > 0.0 { cpu_seconds / seconds } else { 0.0 },
+        deliveries_per_cpu_second: both.then(|| deliveries / cpu_seconds),
+        cpu_micros_per_delivery: both.then(|| cpu_seconds * 1e6 / deliveries),
+        resident_before: before.resident,
+        resident_idle: idle.resident,
+        resident_end: end.resident,
+        idle_bytes_per_watch: (work.watches > 0).then(|| growth / work.watches as f64),
+    }
+}
+
+fn bottleneck(
+    server: Option<&ProcessFigures>,
+    own: &ProcessFigures,
+    lag: &DelaySummary,
+) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(server) = server
+        && own.cores >= NOTABLE_CORES
+        && own.cpu_seconds >= server.cpu_seconds
+    {
+        reasons.push(format!(
+            "it used {:.1} s of CPU, the server {:.1} s",
+            own.cpu_seconds, server.cpu_seconds
+        ));
+    }
+    if lag.p99_ms > TOLERABLE_LAG_MS {
+        reasons.push(format!("its event loop was {:.0} ms late (p99)", lag.p99_ms));
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(cpu: f64, resident: u64) -> Usage {
+        Usage { cpu: Duration::from_secs_f64(cpu), resident }
+    }
+
+    #[test]
+    fn divides_by_what_happened() {
+        let usages = [usage(1.0, 1000), usage(2.0, 5000), usage(4.0, 9000)];
+        let figures = figures(1, &usages, 10.0, Work { watches: 4, deliveries: 1000 });
+        assert_eq!(figures.cpu_seconds, 2.0);
+        assert_eq!(figures.cores, 0.2);
+        assert_eq!(figures.deliveries_per_cpu_second, Some(500.0));
+        assert_eq!(figures.cpu_micros_per_delivery, Some(2000.0));
+        assert_eq!(figures.idle_bytes_per_watch, Some(1000.0));
+    }
+
+    #[test]
+    fn says_when_the_load_generator_was_the_bottleneck() {
+        let work = Work { watches: 0, deliveries: 0 };
+        let busy = figures(1, &[usage(0.0, 1), usage(0.0, 1), usage(4.0, 1)], 10.0, work);
+        let calm = figures(2, &[usage(0.0, 1), usage(0.0, 1), usage(1.0, 1)], 10.0, work);
+        let prompt = DelaySummary { p99_ms: 1.5, ..DelaySummary::default() };
+        let late = DelaySummary { p99_ms: 80.0, ..DelaySummary::default() };
+        assert!(bottleneck(Some(&busy), &calm, &prompt).is_empty());
+        assert_eq!(bottleneck(Some(&calm), &busy, &prompt).len(), 1);
+        assert_eq!(bottleneck(Some(&busy), &calm, &late).len(), 1);
+        assert!(bottleneck(None, &busy, &prompt).is_empty());
+    }
+}

@@ -1,0 +1,125 @@
+//! The log against a plain list of every event that was ever pushed.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cache::{
+    event::Change,
+    fixture::{Pod, version},
+};
+
+fn event(number: u64) -> Arc<Event> {
+    let object = Pod::new("ns", "a", number).object();
+    Arc::new(Event::new(Change::Set { object, previous: None }))
+}
+
+fn numbers(replay: Replay) -> Vec<u64> {
+    replay.map(|event| event.resource_version().get()).collect()
+}
+
+fn log(bytes: u64, seconds: u64) -> Log {
+    Log::new(version(10), LogBudget { bytes, age: Duration::from_secs(seconds) })
+}
+
+#[test]
+fn an_empty_log_reaches_back_to_its_start() {
+    let log = log(1 << 20, 60);
+    assert!(log.is_empty());
+    assert_eq!(log.since(version(10)).map(numbers), Some(vec![]));
+    assert_eq!(log.since(version(99)).map(numbers), Some(vec![]), "a version still to come");
+    assert!(log.since(version(9)).is_none());
+}
+
+#[test]
+fn old_events_go_and_young_ones_stay() {
+    let now = Instant::now();
+    let mut log = log(1 << 30, 60);
+    for number in 0..2 * CHUNK as u64 {
+        log.push(event(11 + number), now);
+    }
+    log.trim(now + Duration::from_secs(60));
+    assert_eq!(log.start(), version(10), "nothing is older than a minute");
+    log.trim(now + Duration::from_secs(61));
+    assert_eq!(log.start(), version(10 + 2 * CHUNK as u64));
+    assert!(log.is_empty());
+    assert_eq!(log.weight(), 0);
+    log.trim(now - Duration::from_secs(1));
+}
+
+#[test]
+fn a_lower_limit_holds_at_once() {
+    let now = Instant::now();
+    let mut log = log(1 << 30, 60);
+    for number in 0..CHUNK as u64 / 2 {
+        log.push(event(11 + number), now);
+    }
+    let weight = log.weight();
+    log.limit(weight / 2, now);
+    assert!(log.weight() <= weight / 2, "{} of {weight}", log.weight());
+    log.limit(0, now);
+    assert_eq!((log.weight(), log.len()), (0, 0));
+    let last = version(10 + CHUNK as u64 / 2);
+    assert_eq!(log.start(), last);
+    assert_eq!(log.since(last).map(numbers), Some(vec![]));
+}
+
+#[test]
+fn a_replay_is_not_touched_by_what_comes_later() {
+    let now = Instant::now();
+    let mut log = log(1 << 30, 60);
+    (11..1000).for_each(|number| log.push(event(number), now));
+    let replay = log.since(version(500)).unwrap();
+    log.push(event(1000), now);
+    log.limit(0, now);
+    assert_eq!(numbers(replay), (501..1000).collect::<Vec<_>>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn since_yields_every_later_event_or_says_that_it_cannot(
+        gaps in prop::collection::vec(1..5_u64, 0..700),
+        kilobytes in prop_oneof![Just(0), 1..40_u64, Just(1 << 20)],
+        seconds in 1..30_u64,
+        limits in prop::collection::vec((0..700_usize, 0..40_u64), 0..3),
+    ) {
+        let began = Instant::now();
+        let mut log = log(kilobytes << 10, seconds);
+        let mut all = Vec::new();
+        let mut number = 10;
+        for (place, gap) in gaps.into_iter().enumerate() {
+            // A second passes every tenth event.
+            let now = began + Duration::from_secs(place as u64 / 10);
+            number += gap;
+            let event = event(number);
+            all.push((number, event.weight()));
+            log.push(event, now);
+            for (_, limit) in limits.iter().filter(|(when, _)| *when == place) {
+                log.limit(limit << 10, now);
+            }
+            prop_assert!(log.weight() <= log.budget.bytes, "over its budget");
+            if place % 97 == 0 {
+                check(&log, &all)?;
+            }
+        }
+        check(&log, &all)?;
+    }
+}
+
+/// `all` are versions and weights of every event ever pushed.
+fn check(log: &Log, all: &[(u64, u64)]) -> Result<(), TestCaseError> {
+    let last = all.last().map_or(10, |(number, _)| *number);
+    let start = log.start().get();
+    let kept = || all.iter().copied().filter(|(number, _)| *number > start);
+    prop_assert_eq!(log.len(), kept().count());
+    prop_assert_eq!(log.is_empty(), log.len() == 0);
+    prop_assert_eq!(log.weight(), kept().map(|(_, weight)| weight).sum::<u64>());
+    for asked in (1..last + 3).step_by(31).chain([start, start.saturating_sub(1).max(1), last]) {
+        let found = log.since(version(asked)).map(numbers);
+        let later = || kept().map(|(number, _)| number).filter(|number| *number > asked).collect();
+        let expected = (asked >= start).then(later);
+        prop_assert_eq!(found, expected, "since {}", asked);
+    }
+    Ok(())
+}
