@@ -113,15 +113,16 @@ impl Event {
         })
     }
 
-    /// Bytes this event keeps alive: its objects' cores (shared with nothing in the worst case).
+    /// Bytes this event keeps alive: its objects' cores, shared with nothing in the worst case, and
+    /// the one frame that nearly every event is sent in.
     pub fn weight(&self) -> u64 {
-        let cores = match &self.change {
+        let (now, before) = match &self.change {
             Change::Set { object, previous } => {
-                object.core.len() + previous.as_ref().map_or(0, |object| object.core.len())
+                (object.core.len(), previous.as_ref().map_or(0, |object| object.core.len()))
             }
-            Change::Deleted { object, previous } => object.core.len() + previous.core.len(),
+            Change::Deleted { object, previous } => (object.core.len(), previous.core.len()),
         };
-        (cores + size_of::<Self>()) as u64
+        (now * 2 + before + size_of::<Self>()) as u64
     }
 }
 

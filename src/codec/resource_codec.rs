@@ -80,13 +80,7 @@ impl ResourceCodec {
     /// The codec for `resource` as a shard of this `representation` holds it.
     pub fn new(resource: &ResourceType, representation: Representation) -> Self {
         let api_version = resource.gvr.api_version();
-        let gvr = (resource.gvr.group.as_str(), resource.gvr.resource.as_str());
-        let offers_metadata = match representation {
-            Representation::ProtobufMetadata => true,
-            Representation::Json | Representation::Protobuf => {
-                resource.origin == Origin::BuiltIn && !ANNOTATED_BY_CONVERSION.contains(&gvr)
-            }
-        };
+        let offers_metadata = Self::can_offer(resource, representation, Form::Metadata);
         let format = match representation {
             Representation::Json => Format::Json(JsonConstants::new(resource, &api_version)),
             Representation::Protobuf => {
@@ -108,6 +102,19 @@ impl ResourceCodec {
             }
         };
         Self { representation, origin: resource.origin, offers_metadata, format }
+    }
+
+    /// Whether a shard of `resource` in this `representation` could offer `form`; see
+    /// [`ResourceCodec::offers`].
+    pub fn can_offer(resource: &ResourceType, representation: Representation, form: Form) -> bool {
+        let gvr = (resource.gvr.group.as_str(), resource.gvr.resource.as_str());
+        match (representation, form) {
+            (Representation::ProtobufMetadata, form) => form == Form::Metadata,
+            (Representation::Json | Representation::Protobuf, Form::Full) => true,
+            (Representation::Json | Representation::Protobuf, Form::Metadata) => {
+                resource.origin == Origin::BuiltIn && !ANNOTATED_BY_CONVERSION.contains(&gvr)
+            }
+        }
     }
 
     /// Whether the shard's objects can be served in `form` with the API server's very bytes.

@@ -14,7 +14,7 @@ use crate::{
         selector::{Selection, field::FieldTarget, field_schema::FieldSchema},
         version::ResourceVersion,
     },
-    codec::{object::Representation, watch_event::Form},
+    codec::{ResourceCodec, object::Representation, watch_event::Form},
 };
 
 use super::reason::ForwardReason;
@@ -46,6 +46,20 @@ pub enum Requirement {
 /// # Errors
 /// The form is not kept in any representation.
 pub fn source(
+    resource: &ResourceType,
+    negotiated: Negotiated,
+    selection: &Selection,
+) -> Result<Source, ForwardReason> {
+    let source = kept_in(resource, negotiated, selection)?;
+    // Some types' metadata can't be cut out of their objects with upstream's very bytes.
+    if ResourceCodec::can_offer(resource, source.representation, source.form) {
+        Ok(source)
+    } else {
+        Err(ForwardReason::Accept)
+    }
+}
+
+fn kept_in(
     resource: &ResourceType,
     negotiated: Negotiated,
     selection: &Selection,

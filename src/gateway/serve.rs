@@ -118,9 +118,6 @@ impl Server {
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
         let shard = self.shard(&read)?;
-        if !shard.codec().offers(read.source.form) {
-            return Err(ForwardReason::Accept);
-        }
         let arrived = circumstances.arrived;
         let readable = match read.what {
             What::Watch(..) => self.readable(&shard, read.requirement, WATCH, arrived).await?,

@@ -93,6 +93,9 @@ impl Registry {
         need: Need,
     ) -> Result<Arc<Shard>, MemoryFull> {
         if let Some(shard) = self.get(&resource.gvr, representation) {
+            if need == Need::Gateway {
+                self.keep(shard.key());
+            }
             return Ok(shard);
         }
         if need == Need::Requests && self.full.load(Ordering::Relaxed) {
@@ -127,6 +130,13 @@ impl Registry {
             entered.used.store(self.began.elapsed().as_secs(), Ordering::Relaxed);
             Arc::clone(&entered.shard)
         })
+    }
+
+    /// The gateway itself needs a shard that requests opened.
+    fn keep(&self, key: &ShardKey) {
+        if let Some(mut entered) = self.shards.get_mut(key) {
+            entered.need = Need::Gateway;
+        }
     }
 
     /// The open shards that only requests need, with the time since the last one.
