@@ -32,11 +32,12 @@ use crate::{
         server::{self, ServerOptions},
         tls::{PemPair, Tls, TlsError},
     },
-    runtime::Cores,
+    runtime::{Cores, Panicked},
     shards::{
         hub::Hub,
         pressure::{Budgets, relieve},
         registry::{Need, Registry},
+        shard::Shard,
     },
     upstream::{
         KubeApiserver, Upstream,
@@ -339,9 +340,22 @@ fn registry(
     let registry = Arc::new_cyclic(|registry: &Weak<Registry>| {
         let told = when_it_went_back(Weak::clone(registry));
         let (upstream, runtime) = (upstream.clone(), cores.background().clone());
-        let start = Box::new(move |shard| {
+        let (tasks, registry) = (cores.background_tasks().clone(), Weak::clone(registry));
+        let start = Box::new(move |shard: Arc<Shard>| {
+            let id = shard.id();
             let reflector = driver::run(shard, upstream.clone(), Arc::clone(&told));
-            runtime.spawn(reflector).abort_handle()
+            let reflector = tasks.spawn_on("reflector", &runtime, reflector);
+            let aborted = reflector.abort_handle();
+            let registry = Weak::clone(&registry);
+            // A shard that nothing fills would be shown for ever.
+            runtime.spawn(async move {
+                if let Ok(Err(Panicked)) = reflector.await
+                    && let Some(registry) = registry.upgrade()
+                {
+                    registry.close(|shard| shard.id() == id);
+                }
+            });
+            aborted
         });
         Registry::new(Arc::clone(hubs), budget, start)
     });

@@ -62,10 +62,13 @@ pub struct Snapshot {
 pub enum Fill {
     /// The cache was empty.
     First,
-    /// The same objects at the same versions: watches go on.
+    /// The same objects at the same versions: watches go on, but for those that began between the
+    /// version shown before and this one. Their clients know a state in between.
     Unchanged,
     /// History was lost: watches must end, since events are missing.
     Changed,
+    /// The contents were dropped while the state was on its way: it was not taken.
+    Void,
 }
 
 /// What an applied burst has for watchers.
@@ -154,8 +157,13 @@ impl WatchCache {
             self.generation += 1;
             return Ok(Fill::First);
         };
-        contents.resource_version = contents.resource_version.max(version);
+        let shown = contents.resource_version;
+        contents.resource_version = shown.max(version);
         if same_objects(&contents.objects, &objects) {
+            // What came and went since is in nobody's log: watches from before it are not covered.
+            if version > shown {
+                contents.log = log;
+            }
             return Ok(Fill::Unchanged);
         }
         contents.objects = objects;

@@ -102,9 +102,7 @@ impl Gateway {
             Ok(read) => {
                 let audit_id = head.headers.get(AUDIT_ID).cloned();
                 let circumstances = Circumstances { arrived, connection, audit_id };
-                // Boxed: a watch's request must not pay for the size of what comes before it.
-                let answered =
-                    Box::pin(self.answer_from_memory(read, &credential, &circumstances)).await;
+                let answered = self.answer_from_memory(read, &credential, &circumstances).await;
                 match answered {
                     Ok(response) => return response,
                     Err(reason) => reason,
@@ -125,7 +123,8 @@ impl Gateway {
             return Err(ForwardReason::Credentials);
         };
         let authorized = self.authorize(token, &read).await?;
-        self.parts.server.serve(read, authorized, circumstances).await
+        // Boxed: a watch's request must not pay for the size of what comes before it.
+        Box::pin(self.parts.server.serve(read, authorized, circumstances)).await
     }
 
     async fn authorize(
@@ -208,7 +207,7 @@ impl Handler for Gateway {
     ) -> Response<ResponseBody> {
         let via = via(request.version());
         let entry = Entry::of(&request);
-        let mut response = self.answer(request, connection).await;
+        let mut response = Box::pin(self.answer(request, connection)).await;
         response.headers_mut().append(header::VIA, via);
         if let Some(entry) = entry {
             entry.write(&response, connection.peer);

@@ -79,7 +79,7 @@ const FILL: Duration = Duration::from_secs(3);
 
 /// A list waits for the shard's own stream only: longer costs more than asking upstream.
 const LIST: Patience =
-    Patience { stream: Duration::from_millis(100), total: Duration::from_millis(100) };
+    Patience { stream: Duration::from_millis(100), total: Duration::from_millis(400) };
 
 /// Clients that open a watch with the state wait anyway (DESIGN "Freshness").
 const WATCH: Patience = Patience { stream: Duration::from_millis(100), total: BLOCK };
@@ -122,6 +122,12 @@ impl Server {
         let readable = match read.what {
             What::Watch(..) => self.readable(&shard, read.requirement, WATCH, arrived).await?,
             _ => self.readable(&shard, read.requirement, LIST, arrived).await?,
+        };
+        // The wait may have outlived the permission.
+        let authorized = match self.access.renew(authorized).await {
+            Ok(Some(authorized)) => authorized,
+            Ok(None) => return Err(ForwardReason::Denied),
+            Err(_) => return Err(ForwardReason::Review),
         };
         let max_frame = max_frame(circumstances.connection);
         let mut response = match read.what {

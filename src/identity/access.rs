@@ -105,6 +105,20 @@ impl Access {
         })
     }
 
+    /// The same proof, or a new one when it has grown too old while the request waited.
+    ///
+    /// # Errors
+    /// As [`Access::check`].
+    pub async fn renew(
+        &self,
+        authorized: Authorized,
+    ) -> Result<Option<Authorized>, Arc<ReviewError>> {
+        if authorized.decided.elapsed() < KEPT {
+            return Ok(Some(authorized));
+        }
+        self.check(&authorized.token, &authorized.attributes).await
+    }
+
     /// Turns the proof into a grant that lives as long as a watch and is checked again.
     pub fn hold(&self, authorized: Authorized) -> Grant {
         let Authorized { fingerprint, token, attributes, decided } = authorized;

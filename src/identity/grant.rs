@@ -51,6 +51,10 @@ struct Held {
     all: Weak<DashMap<Fingerprint, Weak<Self>>>,
 }
 
+/// Checks are this part of [`KEPT`] apart: spread, so that watches that were opened together are not
+/// checked together, and early enough for the review to take its time.
+const SPREAD: std::ops::Range<f64> = 0.75..0.95;
+
 /// How soon a check that failed is tried again; the time doubles up to [`MAX_RETRY`].
 const RETRY: Duration = Duration::from_secs(2);
 const MAX_RETRY: Duration = Duration::from_secs(30);
@@ -115,12 +119,26 @@ impl Grants {
     }
 }
 
+/// A watch whose permission nobody checks any more must not go on.
+struct EndOnPanic(Weak<Held>);
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(held) = self.0.upgrade()
+        {
+            held.revoked.cancel();
+        }
+    }
+}
+
 async fn keep_checking<C, F>(held: Weak<Held>, decided: Instant, check: C, checking: Arc<Checking>)
 where
     C: Fn() -> F,
     F: Future<Output = Result<Decision, ReviewError>>,
 {
-    let mut next = tokio::time::Instant::from_std(decided) + KEPT;
+    let _guard = EndOnPanic(Weak::clone(&held));
+    let mut next = tokio::time::Instant::from_std(decided) + KEPT.mul_f64(SPREAD.start);
     let mut retry = RETRY;
     loop {
         tokio::time::sleep_until(next).await;
@@ -133,7 +151,7 @@ where
         drop(place);
         match checked {
             Ok(Decision::Allowed) => {
-                next = asked + KEPT;
+                next = asked + KEPT.mul_f64(rand::random_range(SPREAD));
                 retry = RETRY;
             }
             Ok(Decision::Denied) => {

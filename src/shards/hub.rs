@@ -50,6 +50,9 @@ pub enum Message {
     Batch(ShardId, AudienceId, Arc<Batch>),
     /// All watches of the shard end.
     End(ShardId),
+    /// Those watches of the shard end that began between these versions, both excluded: what
+    /// happened there is not known.
+    EndBetween(ShardId, ResourceVersion, ResourceVersion),
 }
 
 /// A watcher's membership in a feed.
@@ -93,6 +96,8 @@ struct Watcher {
     position: Position,
     /// Where it stands among the feed's members.
     place: usize,
+    /// The version after which its events begin.
+    begins: ResourceVersion,
     waker: Option<Waker>,
     bookmark: Bookmark,
     /// Where its feed stood when the watch was told to end. Batches from there on belong to another
@@ -161,7 +166,7 @@ impl Hub {
         {
             let mut mailbox = self.mailbox.lock();
             if mailbox.messages.len() >= MAX_MESSAGES {
-                mailbox.messages.retain(|message| matches!(message, Message::End(_)));
+                mailbox.messages.retain(|message| !matches!(message, Message::Batch(..)));
                 mailbox.overrun = true;
             }
             mailbox.messages.push(message);
@@ -192,7 +197,12 @@ impl Hub {
 
     /// Adds a watcher. Called under the shard's lock, so nothing sent before reaches it and
     /// everything sent later does.
-    pub(super) fn attach(&self, shard: ShardId, audience: AudienceId) -> Ticket {
+    pub(super) fn attach(
+        &self,
+        shard: ShardId,
+        audience: AudienceId,
+        begins: ResourceVersion,
+    ) -> Ticket {
         let mut state = self.state.lock();
         // What is still in the mailbox was applied before this watcher's start.
         let wakers = state.take_in(&self.mailbox);
@@ -203,6 +213,7 @@ impl Hub {
         let watcher = state_ref.watchers.insert(Watcher {
             position,
             place,
+            begins,
             waker: None,
             bookmark: Bookmark::None,
             end: None,
@@ -308,17 +319,26 @@ impl State {
                         }));
                     }
                 }
-                Message::End(shard) => {
-                    let ending = self.feeds.iter().filter(|((of, _), _)| *of == shard);
-                    for (_, members) in ending {
-                        let end = members.feed.end_position();
-                        for watcher in &members.watchers {
-                            if let Some(watcher) = self.watchers.get_mut(*watcher) {
-                                watcher.end.get_or_insert(end);
-                                wakers.extend(watcher.waker.take());
-                            }
-                        }
-                    }
+                Message::End(shard) => wakers.extend(self.end(shard, |_| true)),
+                Message::EndBetween(shard, after, before) => {
+                    wakers.extend(self.end(shard, |begins| begins > after && begins < before));
+                }
+            }
+        }
+        wakers
+    }
+
+    /// Marks the end of a shard's watches that began where `concerns` says.
+    fn end(&mut self, shard: ShardId, concerns: impl Fn(ResourceVersion) -> bool) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        for (_, members) in self.feeds.iter().filter(|((of, _), _)| *of == shard) {
+            let end = members.feed.end_position();
+            for watcher in &members.watchers {
+                if let Some(watcher) = self.watchers.get_mut(*watcher)
+                    && concerns(watcher.begins)
+                {
+                    watcher.end.get_or_insert(end);
+                    wakers.extend(watcher.waker.take());
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What happens when memory is short.
 //!
-//! Objects over their budget: shards that nobody watches are closed, least recently used first;
-//! while that does not help, no further shard is opened and what needs one is forwarded. Histories
+//! Objects over their budget: shards that nobody watches are closed, least recently used first, and
+//! until there is room again no further shard is opened: what needs one is forwarded. Histories
 //! over theirs: the largest are cut to a common size, so that one busy resource cannot take the
 //! past of all others. Open watches are never ended for memory.
 
@@ -35,7 +35,16 @@ pub fn relieve(registry: &Registry, budgets: Budgets) {
         return;
     }
     let mut idle = registry.idle();
-    idle.retain(|(shard, _)| shard.figures().watchers == 0);
+    // What was closed is not to be opened again by the next request.
+    if !registry.is_full() {
+        warn!(held, budget = budgets.objects, "no further resource is cached: memory is full");
+        registry.set_full(true);
+    }
+    // One that is being filled holds nothing yet, and closing it frees nothing.
+    idle.retain(|(shard, _)| {
+        let figures = shard.figures();
+        figures.watchers == 0 && figures.object_bytes > 0
+    });
     idle.sort_by_key(|(_, idle)| Reverse(*idle));
     let mut over = held - budgets.objects;
     for (shard, idle) in idle {
@@ -46,10 +55,6 @@ pub fn relieve(registry: &Registry, budgets: Budgets) {
         if over == 0 {
             return;
         }
-    }
-    if !registry.is_full() {
-        warn!(held, budget = budgets.objects, "no further resource is cached: memory is full");
-        registry.set_full(true);
     }
 }
 

@@ -45,7 +45,9 @@ pub struct Registry {
 /// Why a shard is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// The gateway itself reads it: opened whatever the memory.
+    /// The operator wants it: never closed for memory.
+    Eager,
+    /// The gateway itself reads it: opened whatever the memory, never closed for it.
     Gateway,
     /// To answer requests, which can also be forwarded.
     Requests,
@@ -93,12 +95,12 @@ impl Registry {
         need: Need,
     ) -> Result<Arc<Shard>, MemoryFull> {
         if let Some(shard) = self.get(&resource.gvr, representation) {
-            if need == Need::Gateway {
-                self.keep(shard.key());
+            if need != Need::Requests {
+                self.keep(shard.key(), need);
             }
             return Ok(shard);
         }
-        if need == Need::Requests && self.full.load(Ordering::Relaxed) {
+        if need != Need::Gateway && self.full.load(Ordering::Relaxed) {
             return Err(MemoryFull);
         }
         let key = ShardKey { gvr: resource.gvr.clone(), representation };
@@ -132,10 +134,12 @@ impl Registry {
         })
     }
 
-    /// The gateway itself needs a shard that requests opened.
-    fn keep(&self, key: &ShardKey) {
-        if let Some(mut entered) = self.shards.get_mut(key) {
-            entered.need = Need::Gateway;
+    /// Somebody else needs a shard that requests opened.
+    fn keep(&self, key: &ShardKey, need: Need) {
+        if let Some(mut entered) = self.shards.get_mut(key)
+            && entered.need != Need::Gateway
+        {
+            entered.need = need;
         }
     }
 

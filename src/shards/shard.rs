@@ -180,7 +180,8 @@ impl Shard {
         condition(&progress).then_some(progress)
     }
 
-    /// Takes a complete, consistent state whose request was sent at `requested`.
+    /// Takes a complete, consistent state whose request was sent at `requested`, when the shard had
+    /// been emptied `cleared` times.
     ///
     /// # Errors
     /// [`Violation::WentBack`] when the store is older than what was shown.
@@ -189,17 +190,27 @@ impl Shard {
         objects: Vec<Object>,
         version: ResourceVersion,
         requested: Instant,
+        cleared: u64,
     ) -> Result<Fill, Violation> {
         // Sorting and copying all objects takes long; nobody is to wait for the lock meanwhile.
         let objects = OrderedMap::from_objects(self.codec.item_join(), objects);
         let mut cache = self.cache.lock();
-        if self.progress.borrow().closed {
-            // Closed while the reflector was on its way here; nobody may see this state.
-            return Ok(Fill::Unchanged);
+        let dropped = {
+            let progress = self.progress.borrow();
+            progress.closed || progress.cleared != cleared
+        };
+        if dropped {
+            // Closed or emptied while the state was on its way here; nobody may see it.
+            return Ok(Fill::Void);
         }
+        let shown = cache.resource_version();
         let fill = cache.fill(objects, version)?;
-        if fill == Fill::Changed {
-            self.tell_all(&Message::End(self.id));
+        match (fill, shown) {
+            (Fill::Changed, _) => self.tell_all(&Message::End(self.id)),
+            (Fill::Unchanged, Some(shown)) => {
+                self.tell_all(&Message::EndBetween(self.id, shown, version));
+            }
+            _ => {}
         }
         self.publish(&cache, |progress| {
             progress.filled = Some(Filled { requested, version });
@@ -351,7 +362,7 @@ impl Shard {
         version: ResourceVersion,
     ) -> Subscription {
         let audience = cache.audiences().join(audience, hub.core());
-        let ticket = hub.attach(self.id, audience);
+        let ticket = hub.attach(self.id, audience, version);
         let generation = cache.generation();
         Subscription::new(Arc::clone(self), Arc::clone(hub), ticket, generation, version)
     }

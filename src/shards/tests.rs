@@ -56,7 +56,7 @@ impl World {
         let shard =
             Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, Arc::clone(&hubs));
         let first = Pod::new("ns", "a", FIRST).object();
-        shard.fill(vec![first], version(FIRST), Instant::now()).unwrap();
+        shard.fill(vec![first], version(FIRST), Instant::now(), 0).unwrap();
         let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
         Self { shard: Arc::new(shard), hubs, done, seen }
     }
@@ -228,7 +228,7 @@ fn a_closed_shard_is_not_filled_again() {
     let world = World::new();
     world.shard.clear(true);
     let pod = Pod::new("ns", "a", 20).object();
-    world.shard.fill(vec![pod], version(20), Instant::now()).unwrap();
+    world.shard.fill(vec![pod], version(20), Instant::now(), 0).unwrap();
     assert!(world.shard.snapshot().is_none());
     assert!(world.shard.progress().borrow().closed);
 }

@@ -169,7 +169,8 @@ impl Freshness {
         {
             return Ok(fresh);
         }
-        let probed = self.probe().await?;
+        let left = patience.total.saturating_sub(arrived.elapsed());
+        let probed = timeout(left, self.probe()).await.map_err(|_| NotProven::TooSlow)??;
         if let Some(fresh) = self.compared(&probed, patience.stream).await {
             return Ok(fresh);
         }
@@ -219,7 +220,8 @@ impl Freshness {
             return self.fresh(FreshAt(wanted)).ok_or(NotProven::TooSlow);
         }
         // A quiet shard: maybe its objects are those of a later version.
-        let probed = self.probe().await?;
+        let left = patience.total.saturating_sub(arrived.elapsed());
+        let probed = timeout(left, self.probe()).await.map_err(|_| NotProven::TooSlow)??;
         if probed.version >= wanted
             && let Some(fresh) = self.compared(&probed, Duration::ZERO).await
         {

@@ -18,6 +18,7 @@ use crate::{
     shards::shard::{Progress, Shard},
     upstream::{
         Lane, RequestBody, Upstream, UpstreamBody,
+        probe::probe,
         reflector::machine::{Ask, Effect, Reflector, Step, Verdict},
     },
 };
@@ -34,11 +35,16 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(70);
 /// Keeps `shard` filled. Ends only by being aborted.
 pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
     let reflector = Reflector::new(shard.resource(), shard.key().representation);
-    let cleared = shard.progress();
-    let mut driver = Driver { shard, upstream, went_back, reflector, cleared };
+    let mut cleared = shard.progress();
+    let seen = cleared.borrow_and_update().cleared;
+    let mut driver = Driver { shard, upstream, went_back, reflector, cleared, seen, broke: false };
     loop {
+        // Whatever the machine wanted to go on with is gone.
+        if driver.was_cleared() {
+            driver.reflector.begin_anew(Instant::now());
+        }
         match driver.reflector.next(Instant::now(), rand::random()) {
-            Step::Wait(wait) => tokio::time::sleep(wait).await,
+            Step::Wait(wait) => driver.wait(wait).await,
             Step::Send(ask) => driver.perform(ask).await,
         }
     }
@@ -50,6 +56,10 @@ struct Driver {
     went_back: WentBack,
     reflector: Reflector,
     cleared: watch::Receiver<Progress>,
+    /// How often the shard had been emptied when that was last looked at.
+    seen: u64,
+    /// Whether the last stream or request broke: another store may stand behind the next.
+    broke: bool,
 }
 
 // === impl Driver ===
@@ -57,22 +67,62 @@ struct Driver {
 impl Driver {
     async fn perform(&mut self, ask: Ask) {
         debug!(shard = %self.shard.key(), target = ask.target, "asking upstream");
-        // Whatever was dropped before this request is fetched by it or by what follows it.
-        let seen = self.cleared.borrow_and_update().cleared;
         let mut effects = Vec::new();
+        if ask.resumes && self.broke && !self.is_same_store(&mut effects).await {
+            self.act(effects);
+            return;
+        }
         match self.send(&ask).await {
-            Err(reason) => self.reflector.failed(&reason, Instant::now(), &mut effects),
+            Err(reason) => {
+                self.broke = true;
+                self.reflector.failed(&reason, Instant::now(), &mut effects);
+            }
             Ok(response) => {
                 let retry_after = retry_after(response.headers());
                 let (verdict, effect) =
                     self.reflector.answered(response.status(), retry_after, Instant::now());
                 effects.extend(effect);
                 if verdict == Verdict::Read {
-                    self.read(response.into_body(), &ask, seen).await;
+                    self.read(response.into_body(), &ask).await;
                 }
             }
         }
         self.act(effects);
+    }
+
+    /// Whether the shard was emptied since this was last asked.
+    fn was_cleared(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.seen, self.cleared.borrow_and_update().cleared);
+        before != self.seen
+    }
+
+    /// Waits, but not when there is something to be done anew.
+    async fn wait(&mut self, time: Duration) {
+        let seen = self.seen;
+        let emptied = self.cleared.wait_for(|progress| progress.cleared != seen);
+        // Either way the loop goes on.
+        let _ended_early = timeout(time, emptied).await;
+    }
+
+    /// After a break: asks how far the store is before going on. One that was restored from the past
+    /// would keep a watch from the future silent, and later continue another history.
+    async fn is_same_store(&mut self, effects: &mut Vec<Effect>) -> bool {
+        let gvr = &self.shard.key().gvr;
+        let found = match probe(&self.upstream, gvr, usize::MAX).await {
+            Ok(probed) => probed.version,
+            Err(reason) => {
+                self.reflector.failed(&reason, Instant::now(), effects);
+                return false;
+            }
+        };
+        self.broke = false;
+        match self.shard.resource_version() {
+            Some(shown) if found < shown => {
+                (self.went_back)(&self.shard, &Violation::WentBack { found, shown });
+                false
+            }
+            _ => true,
+        }
     }
 
     async fn send(&self, ask: &Ask) -> Result<Response<UpstreamBody>, String> {
@@ -87,16 +137,14 @@ impl Driver {
         }
     }
 
-    async fn read(&mut self, mut body: UpstreamBody, ask: &Ask, seen: u64) {
+    async fn read(&mut self, mut body: UpstreamBody, ask: &Ask) {
+        let seen = self.seen;
         let deadline = Instant::now() + ask.ends_after + OVERTIME;
         while self.reflector.wants_more() {
             let mut effects = Vec::new();
             let frame = tokio::select! {
                 biased;
-                _ = self.cleared.wait_for(|progress| progress.cleared != seen) => {
-                    self.reflector.begin_anew(Instant::now());
-                    return;
-                }
+                _ = self.cleared.wait_for(|progress| progress.cleared != seen) => return,
                 frame = timeout_at(deadline.into(), body.frame()) => frame,
             };
             match frame {
@@ -108,6 +156,7 @@ impl Driver {
                     );
                 }
                 Ok(Some(Err(error))) => {
+                    self.broke = true;
                     self.reflector.failed(&error.to_string(), Instant::now(), &mut effects);
                 }
                 Ok(None) => {
@@ -136,7 +185,9 @@ impl Driver {
                 }
                 Effect::Fill { objects, version, requested } => {
                     let count = objects.len();
-                    self.shard.fill(objects, version, requested).map(|fill| match fill {
+                    let filled = self.shard.fill(objects, version, requested, self.seen);
+                    filled.map(|fill| match fill {
+                        Fill::Void => {}
                         Fill::First => info!(shard = %self.shard.key(), count, %version, "filled"),
                         Fill::Unchanged => {
                             info!(shard = %self.shard.key(), %version, "history lost, nothing changed");

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::StatusCode;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
     api::{resource::ResourceType, version::ResourceVersion},
@@ -53,6 +54,8 @@ pub struct Ask {
     pub accept: &'static str,
     /// A watch, read chunk by chunk; otherwise a list page, read whole.
     pub stream: bool,
+    /// A watch that goes on after what the shard holds.
+    pub resumes: bool,
     /// When upstream will end the stream at the latest; silence far beyond it is a dead peer.
     pub ends_after: Duration,
 }
@@ -146,6 +149,10 @@ const PAGE_SIZE: u32 = 500;
 /// One frame may be this large: etcd's default limit for a request is 1.5 MiB, configurable.
 const MAX_FRAME: usize = 64 << 20;
 
+/// One page may be this large: 500 objects of etcd's default limit are 750 MiB, of which no server
+/// would answer a page in time.
+const MAX_PAGE: usize = 512 << 20;
+
 /// The code of an ERROR event that says that history is lost.
 const GONE: i32 = 410;
 
@@ -204,7 +211,6 @@ impl Reflector {
         if status == StatusCode::OK {
             if matches!(self.state, State::Watching { .. }) {
                 self.watching_since = Some(now);
-                self.stale_since = None;
             }
             return (Verdict::Read, None);
         }
@@ -220,15 +226,15 @@ impl Reflector {
                 self.state = State::Idle { next: Next::Fill, wait: None };
                 return (Verdict::Discard, None);
             }
-            (State::Watching { .. }, StatusCode::GONE) => Next::Fill,
-            (State::Watching { version, .. }, _) => Next::Watch(version),
+            (State::Watching { version, .. }, status) if status != StatusCode::GONE => {
+                Next::Watch(version)
+            }
             _ => Next::Fill,
         };
-        // Neither the wrong rights nor a type that is gone mend themselves in a moment.
-        let trouble = if status.is_client_error() && !matches!(status.as_u16(), 410 | 429) {
-            Trouble::Lasting(reason)
-        } else {
-            Trouble::Broken(reason)
+        // Neither missing rights nor a type that is gone mend themselves in a moment.
+        let trouble = match status {
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Trouble::Lasting(reason),
+            _ => Trouble::Broken(reason),
         };
         self.retry(next, retry_after, now);
         (Verdict::Discard, Some(self.unanswered(trouble, now)))
@@ -243,6 +249,9 @@ impl Reflector {
         effects: &mut Vec<Effect>,
     ) {
         let outcome = match self.take() {
+            State::Listing { body, .. } if body.len() + chunk.len() > MAX_PAGE => {
+                Err(Trouble::Lasting(format!("a page of the list is longer than {MAX_PAGE} bytes")))
+            }
             State::Listing { pages, mut body } => {
                 body.extend_from_slice(&chunk);
                 self.state = State::Listing { pages, body };
@@ -346,11 +355,13 @@ impl Reflector {
             Next::Fill => (format!("{path}?limit={PAGE_SIZE}"), false),
             Next::Page(pages) => {
                 let token = pages.continue_token.as_deref().unwrap_or_default();
+                let token = utf8_percent_encode(token, NON_ALPHANUMERIC);
                 (format!("{path}?limit={PAGE_SIZE}&continue={token}"), false)
             }
             Next::Watch(version) => (format!("{watch}&resourceVersion={version}"), true),
         };
-        Ask { target, accept: accept(self.representation, stream), stream, ends_after }
+        let resumes = matches!(next, Next::Watch(_));
+        Ask { target, accept: accept(self.representation, stream), stream, resumes, ends_after }
     }
 
     fn decoder(&self) -> FrameDecoder {
@@ -410,10 +421,13 @@ impl Reflector {
             match event {
                 Ok(WatchEvent::Error(status)) => {
                     let next = if status.code == GONE { Next::Fill } else { Next::Watch(version) };
+                    if !burst.is_empty() {
+                        self.stale_since = None;
+                    }
                     effects.extend(some_burst(burst));
                     self.retry(next, None, now);
                     let reason = format!("upstream ended the watch: {}", status.message);
-                    effects.push(Effect::Failure(reason));
+                    effects.push(self.unanswered(Trouble::Broken(reason), now));
                     return Ok(());
                 }
                 Ok(event) => {
@@ -423,6 +437,9 @@ impl Reflector {
                 Err(error) => break Err(error.to_string()),
             }
         };
+        if !burst.is_empty() {
+            self.stale_since = None;
+        }
         effects.extend(some_burst(burst));
         self.state = State::Watching { decoder, version };
         outcome
@@ -458,21 +475,21 @@ impl Reflector {
         self.state = State::Idle { next, wait: None };
     }
 
-    /// What trouble means for what the shard holds: at once when it lasts, or after a while when
-    /// what comes next is the complete state, it is given up.
+    /// What an answer that is no data means for what the shard holds. Upstream is there, so it is
+    /// given up at once when the trouble lasts, else after a while; then everything begins anew.
     fn unanswered(&mut self, trouble: Trouble, now: Instant) -> Effect {
         let (reason, lasting) = match trouble {
             Trouble::Broken(reason) => (reason, false),
             Trouble::Lasting(reason) => (reason, true),
         };
-        let State::Idle { next: Next::Fill | Next::Page(_), .. } = self.state else {
-            return Effect::Failure(reason);
-        };
         let since = *self.stale_since.get_or_insert(now);
-        if lasting || now.saturating_duration_since(since) >= PATIENCE {
-            return Effect::Withdraw(reason);
+        if !lasting && now.saturating_duration_since(since) < PATIENCE {
+            return Effect::Failure(reason);
         }
-        Effect::Failure(reason)
+        if let State::Idle { next, .. } = &mut self.state {
+            *next = Next::Fill;
+        }
+        Effect::Withdraw(reason)
     }
 
     /// Waits longer with every failure in a row. A fill alone does not end the row: where what
@@ -480,6 +497,7 @@ impl Reflector {
     fn retry(&mut self, next: Next, retry_after: Option<Duration>, now: Instant) {
         if self.was_settled(now) {
             self.failures = 0;
+            self.stale_since = None;
         }
         let doubled = FIRST_WAIT.saturating_mul(1 << self.failures.min(10));
         let wait = Wait {

@@ -152,7 +152,9 @@ impl Simulation {
 
     fn fill(&mut self, lost: &[Write]) {
         let (objects, at) = (self.history.objects(), version(self.history.version));
-        match self.world.shard.fill(objects, at, Instant::now()).unwrap() {
+        let cleared = self.world.shard.progress().borrow().cleared;
+        match self.world.shard.fill(objects, at, Instant::now(), cleared).unwrap() {
+            Fill::Void => unreachable!("nobody empties the shard meanwhile"),
             Fill::Changed => self.generation += 1,
             Fill::First => {}
             Fill::Unchanged => {

@@ -282,11 +282,40 @@ fn other_errors_keep_the_history() {
     script.receive(&[pod_frame("ADDED", "b", 12), error_frame(500)].concat());
     script.wait();
     assert!(script.ask().target.ends_with("&resourceVersion=12"));
-    for status in [500, 503, 429, 401, 403] {
+    for status in [500, 503, 429, 401] {
         assert_eq!(script.answer(status), Verdict::Discard);
         script.wait();
         assert!(script.ask().target.ends_with("&resourceVersion=12"), "{status}");
     }
+}
+
+#[test]
+fn errors_that_last_end_what_can_not_be_continued() {
+    for status in [403, 404] {
+        let mut script = Script::filled();
+        script.later(400).end();
+        script.ask();
+        script.taken();
+        script.answer(status);
+        assert_eq!(script.taken().len(), 1);
+        script.wait();
+        assert!(script.ask().target.contains("sendInitialEvents"), "{status}: begins anew");
+    }
+    let mut script = Script::filled();
+    script.receive(&error_frame(500));
+    script.taken();
+    script.wait();
+    script.ask();
+    for seconds in [10, 10] {
+        script.later(seconds).answer(500);
+        assert!(script.taken()[0].starts_with("failure: "));
+        script.wait();
+        assert!(script.ask().resumes);
+    }
+    script.later(11).answer(500);
+    assert!(script.taken()[0].starts_with("withdraw: "), "after half a minute of errors");
+    script.wait();
+    assert!(!script.ask().resumes);
 }
 
 #[test]
