@@ -341,10 +341,14 @@ fn registry(
         let told = when_it_went_back(Weak::clone(registry));
         let (upstream, runtime) = (upstream.clone(), cores.background().clone());
         let (tasks, registry) = (cores.background_tasks().clone(), Weak::clone(registry));
+        let stopping = cores.stopping().clone();
         let start = Box::new(move |shard: Arc<Shard>| {
             let id = shard.id();
             let reflector = driver::run(shard, upstream.clone(), Arc::clone(&told));
-            let reflector = tasks.spawn_on("reflector", &runtime, reflector);
+            let stopping = stopping.clone();
+            let reflector = tasks.spawn_on("reflector", &runtime, async move {
+                stopping.run_until_cancelled(reflector).await;
+            });
             let aborted = reflector.abort_handle();
             let registry = Weak::clone(&registry);
             // A shard that nothing fills would be shown for ever.

@@ -118,7 +118,7 @@ const BOOKMARK_PERIOD: u64 = 60;
 const LAST_CALL: u64 = 2;
 
 /// Over how long watches end when the program does.
-const DRAIN_SPREAD: Duration = Duration::from_secs(5);
+const DRAIN_SPREAD: Duration = Duration::from_secs(3);
 
 /// Bytes of cached state looked at per turn: a turn must stay below a millisecond.
 const SCAN: usize = 64 << 10;

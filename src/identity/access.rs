@@ -19,8 +19,9 @@ use super::{
     review::{Attributes, Decision, ReviewError, review},
 };
 
-/// Proof that upstream allowed this very token exactly these attributes, not longer ago than
-/// [`KEPT`]. Only [`Access`] makes one; what serves from memory consumes it.
+/// Proof that upstream allowed this very token exactly these attributes, not longer than [`KEPT`]
+/// before it was made or [renewed](Access::renew). Only [`Access`] makes one; what serves from memory
+/// consumes it.
 #[derive(Debug)]
 #[must_use]
 pub struct Authorized {

@@ -1,4 +1,5 @@
-//! The one place where tasks are started: named, tracked, their panics caught, counted and logged.
+//! Long-lived tasks: named, tracked, their panics caught, counted and logged. Work that ends with a
+//! request or a connection may be spawned directly.
 //!
 //! A group of tasks can be waited for ([`Tasks::finished`]); all groups made from one another
 //! share one count of panics. A panic ends its task only: the runtime and the other tasks go on.

@@ -21,6 +21,7 @@ use crate::{
         audience::{AudienceKey, CoreId},
         fixture::{Pod, audience, pods, version},
         log::LogBudget,
+        watch_cache::Fill,
     },
     codec::{object::Representation, watch_event::WatchEvent},
 };
@@ -258,4 +259,40 @@ async fn waiting_ends_with_the_condition_the_patience_or_the_shard() {
     world.shard.clear(true);
     assert!(!waiting.await.unwrap());
     assert_eq!(tokio::time::Instant::now(), before, "at once");
+}
+
+/// An object may have come and gone in a gap that a refill closes: whoever began inside of it may
+/// have seen it, and would never be told that it is gone.
+#[test]
+fn a_refill_without_changes_ends_only_watches_from_inside_the_gap() {
+    let world = World::new();
+    let (shard, hub) = (&world.shard, &world.hubs[0]);
+    let mut watches: Vec<_> = [FIRST, FIRST + 1, FIRST + 9, FIRST + 10, FIRST + 11]
+        .map(|number| {
+            let audience = audience("", "", "");
+            (number, shard.subscribe_after(hub, audience, version(number)).unwrap().0)
+        })
+        .into();
+    let same = Pod::new("ns", "a", FIRST).object();
+    let fill = shard.fill(vec![same], version(FIRST + 10), Instant::now(), 0);
+    assert_eq!(fill, Ok(Fill::Unchanged));
+    hub.deliver();
+    let mut context = Context::from_waker(Waker::noop());
+    for (number, watch) in &mut watches {
+        let ended = matches!(watch.poll_next(&mut context), Next::Ended);
+        assert_eq!(ended, (FIRST + 1..FIRST + 10).contains(number), "from {number}");
+    }
+    let late = shard.subscribe_after(hub, audience("", "", ""), version(FIRST + 9)).map(drop);
+    assert_eq!(late, Err(NotCovered::TooOld), "the log begins after the gap");
+}
+
+/// What is on its way when a shard is emptied belongs to the store before.
+#[test]
+fn a_state_from_before_the_shard_was_emptied_is_not_taken() {
+    let world = World::new();
+    world.shard.clear(false);
+    let pod = || vec![Pod::new("ns", "a", 5).object()];
+    assert_eq!(world.shard.fill(pod(), version(5), Instant::now(), 0), Ok(Fill::Void));
+    assert!(world.shard.snapshot().is_none());
+    assert_eq!(world.shard.fill(pod(), version(5), Instant::now(), 1), Ok(Fill::First));
 }

@@ -70,8 +70,8 @@ pub enum NotProven {
 pub struct Patience {
     /// How long the shard's own stream may take to reach the probe's version.
     pub stream: Duration,
-    /// How long the proof may take in all, auxiliary watches included; the same as `stream` for a
-    /// request that cannot wait for one.
+    /// How long the proof may take from the request's arrival, probe and auxiliary watches included.
+    /// Below half a second no auxiliary watch is begun: it could not bring anything.
     pub total: Duration,
 }
 

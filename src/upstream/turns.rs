@@ -1,7 +1,7 @@
 //! Work that many callers want: those who come before it starts share its result.
 //!
-//! At most one run is under way and one waits for it. A run that has begun outlives the callers that wanted it, so
-//! that a client going away does not restart the work for the others.
+//! At most one run is under way and one waits for it. A run that has begun outlives the callers that
+//! wanted it, so that a client going away does not restart the work for the others.
 
 use std::{future::Future, sync::Arc};
 

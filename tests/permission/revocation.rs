@@ -13,8 +13,8 @@ use watchgate_cluster::{Client, Protocol, Streaming};
 
 use crate::front::{Front, answer, rights};
 
-/// How long memory may go on after upstream has begun to refuse, and slack for a busy machine.
-const LIMIT: Duration = Duration::from_secs(11);
+/// How long memory may go on after upstream has begun to refuse.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// A deleted binding refuses new reads and ends open watches in time, those of others go on.
 pub(crate) async fn ends_reads_and_watches(front: Arc<Front>) -> Result<()> {

@@ -160,6 +160,10 @@ const GONE: i32 = 410;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
+/// For a connection that can't be made at all the wait stays short: trying costs upstream nothing,
+/// and clients' watches are silent until it is back.
+const MAX_UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
+
 /// Contents that could not be continued for this long, although upstream answers, are given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -317,6 +321,9 @@ impl Reflector {
             State::WatchListing { .. } | State::Listing { .. } => {
                 self.retry(Next::Fill, None, now);
             }
+        }
+        if let State::Idle { wait: Some(wait), .. } = &mut self.state {
+            wait.usual = wait.usual.min(MAX_UNREACHABLE_WAIT);
         }
         effects.push(Effect::Failure(reason.to_owned()));
     }
