@@ -153,11 +153,15 @@ impl Simulation {
     fn fill(&mut self, lost: &[Write]) {
         let (objects, at) = (self.history.objects(), version(self.history.version));
         let cleared = self.world.shard.progress().borrow().cleared;
+        let shown = self.world.shard.resource_version();
+        let moved = shown.is_some_and(|shown| shown.get() < self.history.version);
         match self.world.shard.fill(objects, at, Instant::now(), cleared).unwrap() {
             Fill::Void => unreachable!("nobody empties the shard meanwhile"),
             Fill::Changed => self.generation += 1,
             Fill::First => {}
             Fill::Unchanged => {
+                // The log begins anew: a watch that was behind its feed has nothing to catch up from.
+                self.log_was_cut |= moved;
                 // Objects that came and went unseen are missed by design: nobody can tell.
                 let changes = lost.iter().any(|write| matches!(write, Write::Set { .. }));
                 if changes {
