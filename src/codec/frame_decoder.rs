@@ -72,7 +72,7 @@ impl FrameDecoder {
     /// A decoder for a watch in `representation`; no frame may exceed `max_frame` bytes.
     pub fn new(representation: Representation, max_frame: usize) -> Self {
         let framing = match representation {
-            Representation::Json => Framing::Lines,
+            Representation::Json | Representation::JsonMetadata => Framing::Lines,
             Representation::Protobuf | Representation::ProtobufMetadata => {
                 Framing::LengthPrefixed(None)
             }

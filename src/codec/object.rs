@@ -54,6 +54,8 @@ pub struct Object {
 pub enum Representation {
     /// JSON as the API server writes it.
     Json,
+    /// JSON, `PartialObjectMetadata` of types whose metadata can't be cut out of full objects.
+    JsonMetadata,
     /// Kubernetes protobuf, full objects (built-in types only).
     Protobuf,
     /// Kubernetes protobuf, `PartialObjectMetadata` of any type.
@@ -99,6 +101,7 @@ impl Representation {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
+            Self::JsonMetadata => "json-metadata",
             Self::Protobuf => "protobuf",
             Self::ProtobufMetadata => "protobuf-metadata",
         }

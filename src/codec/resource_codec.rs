@@ -25,7 +25,10 @@ use super::{
     scanned::ScannedEvent,
     watch_event::{EventKind, Form, ListPage, WatchEvent},
 };
-use crate::api::resource::{Origin, ResourceType};
+use crate::api::{
+    resource::{Origin, ResourceType},
+    selector::field_schema::FieldSchema,
+};
 
 /// Kinds whose annotations differ between the stored object and the served version: the API server
 /// takes `PartialObjectMetadata` from the former, so it cannot be cut out of the latter (seen on
@@ -83,6 +86,7 @@ impl ResourceCodec {
         let offers_metadata = Self::can_offer(resource, representation, Form::Metadata);
         let format = match representation {
             Representation::Json => Format::Json(JsonConstants::new(resource, &api_version)),
+            Representation::JsonMetadata => Format::Json(JsonConstants::metadata(resource)),
             Representation::Protobuf => {
                 let plan = FieldPlan::new(&resource.fields, |source| &source.protobuf);
                 Format::Protobuf(ProtobufConstants::new(
@@ -109,7 +113,9 @@ impl ResourceCodec {
     pub fn can_offer(resource: &ResourceType, representation: Representation, form: Form) -> bool {
         let gvr = (resource.gvr.group.as_str(), resource.gvr.resource.as_str());
         match (representation, form) {
-            (Representation::ProtobufMetadata, form) => form == Form::Metadata,
+            (Representation::JsonMetadata | Representation::ProtobufMetadata, form) => {
+                form == Form::Metadata
+            }
             (Representation::Json | Representation::Protobuf, Form::Full) => true,
             (Representation::Json | Representation::Protobuf, Form::Metadata) => {
                 resource.origin == Origin::BuiltIn && !ANNOTATED_BY_CONVERSION.contains(&gvr)
@@ -126,7 +132,7 @@ impl ResourceCodec {
     /// the API server's.
     pub fn offers(&self, form: Form) -> bool {
         match form {
-            Form::Full => self.representation != Representation::ProtobufMetadata,
+            Form::Full => !self.holds_metadata_only(),
             Form::Metadata => self.offers_metadata,
         }
     }
@@ -134,7 +140,20 @@ impl ResourceCodec {
     /// Whether objects carry the values of their selectable fields. In a metadata shard they do
     /// not (every value is its default), so only labels, names and namespaces select there.
     pub fn reads_fields(&self) -> bool {
-        self.representation != Representation::ProtobufMetadata
+        !self.holds_metadata_only()
+    }
+
+    /// Whether the items of a list in `form` are the objects just as pages hold them. Those of a JSON
+    /// metadata list carry their kind, which the cores of a JSON shard leave out.
+    pub fn lists_as_held(&self, form: Form) -> bool {
+        form == Form::Full || self.representation == Representation::ProtobufMetadata
+    }
+
+    fn holds_metadata_only(&self) -> bool {
+        matches!(
+            self.representation,
+            Representation::JsonMetadata | Representation::ProtobufMetadata
+        )
     }
 
     /// How list items are joined.
@@ -239,6 +258,22 @@ fn cut(bytes: &Bytes, attributes: ObjectAttributes, core: Range<usize>) -> Objec
 // === impl JsonConstants ===
 
 impl JsonConstants {
+    /// Of a shard that holds `PartialObjectMetadata`, which is written like a built-in type.
+    fn metadata(resource: &ResourceType) -> Self {
+        let fields = FieldSchema::metadata_only(resource.fields.accepts_namespace);
+        let metadata = ResourceType {
+            kind: METADATA_KIND.into(),
+            list_kind: METADATA_LIST_KIND.into(),
+            origin: Origin::BuiltIn,
+            fields,
+            ..resource.clone()
+        };
+        let mut constants = Self::new(&metadata, METADATA_API_VERSION);
+        // One empty value for each field, as the type's schema has them.
+        constants.shape.plan = FieldPlan::new(&resource.fields, |_| &[]);
+        constants
+    }
+
     fn new(resource: &ResourceType, api_version: &str) -> Self {
         let (type_member, object_prefix) = match resource.origin {
             Origin::BuiltIn => {

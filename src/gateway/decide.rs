@@ -72,12 +72,15 @@ fn kept_in(
         }
         // Custom objects have no protobuf form; upstream words that.
         (MediaType::Protobuf, Transform::None, Origin::Custom) => Err(ForwardReason::Accept),
-        (MediaType::Json, Transform::PartialObjectMetadata, Origin::BuiltIn) => {
-            Ok(only(Representation::Json, Form::Metadata))
-        }
-        // The metadata of a custom object has sorted keys, that of its typed form has not.
-        (MediaType::Json, Transform::PartialObjectMetadata, Origin::Custom) => {
-            Err(ForwardReason::Accept)
+        (MediaType::Json, Transform::PartialObjectMetadata, _) => {
+            // Cut out of full objects where that gives upstream's very bytes.
+            if ResourceCodec::can_offer(resource, Representation::Json, Form::Metadata) {
+                Ok(only(Representation::Json, Form::Metadata))
+            } else if selects_beyond_metadata(selection) {
+                Err(ForwardReason::Accept)
+            } else {
+                Ok(only(Representation::JsonMetadata, Form::Metadata))
+            }
         }
         (MediaType::Protobuf, Transform::PartialObjectMetadata, origin) => {
             match (origin, selects_beyond_metadata(selection)) {

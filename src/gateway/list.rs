@@ -75,16 +75,16 @@ pub fn list(
 ) -> List {
     let range = key_range(audience);
     let everything = audience.selection.is_everything();
-    let (items, rest) = if everything && is_as_kept(codec, audience.form) && request.limit.is_none()
-    {
-        (Items::Pages(snapshot.objects.pages(range).collect()), Rest::default())
-    } else {
-        let limit = request
-            .limit
-            .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
-        let (chosen, rest) = choose(snapshot, audience, &range, limit, scope);
-        (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
-    };
+    let (items, rest) =
+        if everything && codec.lists_as_held(audience.form) && request.limit.is_none() {
+            (Items::Pages(snapshot.objects.pages(range).collect()), Rest::default())
+        } else {
+            let limit = request
+                .limit
+                .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
+            let (chosen, rest) = choose(snapshot, audience, &range, limit, scope);
+            (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
+        };
     let form = audience.form;
     let metadata = ListMetadata {
         resource_version: snapshot.resource_version,
@@ -110,7 +110,7 @@ pub fn looks_at(
     audience: &AudienceKey,
 ) -> usize {
     let everything = audience.selection.is_everything();
-    if everything && is_as_kept(codec, audience.form) && request.limit.is_none() {
+    if everything && codec.lists_as_held(audience.form) && request.limit.is_none() {
         return 0;
     }
     let limit = request.limit.filter(|_| everything).map_or(u64::MAX, NonZeroU64::get);
@@ -175,7 +175,7 @@ fn choose<'a>(
 
 fn joined(codec: &ResourceCodec, form: Form, objects: &[&Object]) -> Segments {
     let mut items = Segments::with_capacity(objects.len() * 2);
-    let as_kept = is_as_kept(codec, form);
+    let as_kept = codec.lists_as_held(form);
     for (place, object) in objects.iter().enumerate() {
         let before = if place == 0 { codec.item_lead(form) } else { codec.item_separator(form) };
         items.push(Bytes::from_static(before));
@@ -187,12 +187,6 @@ fn joined(codec: &ResourceCodec, form: Form, objects: &[&Object]) -> Segments {
         }
     }
     items
-}
-
-/// Whether list items in `form` are the objects as the shard keeps them; those of a metadata shard
-/// are the metadata.
-fn is_as_kept(codec: &ResourceCodec, form: Form) -> bool {
-    form == Form::Full || !codec.offers(Form::Full)
 }
 
 // === impl Items ===

@@ -356,7 +356,7 @@ fn not_covered(error: NotCovered) -> ForwardReason {
 fn whole(bytes: Segments, max_frame: usize, of: Representation) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::whole(bytes, max_frame));
     let media_type = match of {
-        Representation::Json => "application/json",
+        Representation::Json | Representation::JsonMetadata => "application/json",
         Representation::Protobuf | Representation::ProtobufMetadata => {
             "application/vnd.kubernetes.protobuf"
         }
@@ -369,7 +369,7 @@ fn whole(bytes: Segments, max_frame: usize, of: Representation) -> Response<Resp
 fn stream(body: WatchBody, of: Representation) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::Watch(Box::new(body)));
     let media_type = match of {
-        Representation::Json => "application/json",
+        Representation::Json | Representation::JsonMetadata => "application/json",
         Representation::Protobuf | Representation::ProtobufMetadata => {
             "application/vnd.kubernetes.protobuf;stream=watch"
         }

@@ -19,8 +19,6 @@ use crate::front::{self, Front, USER};
 use crate::recording::Reads;
 
 const PODS_AND_MORE: &[&str] = &["pods", "configmaps", "widgets.example.com"];
-/// The gateway has no JSON metadata of custom resources in memory (`gateway::decide`).
-const BUILT_IN: &[&str] = &["pods", "configmaps"];
 
 /// How a set of informers lists and watches.
 #[derive(Clone, Copy, Debug)]
@@ -33,14 +31,6 @@ struct Mode {
 impl Mode {
     const fn new(client: &'static str, content_type: &'static str, watch_list: bool) -> Self {
         Self { client, content_type, watch_list }
-    }
-
-    fn resources(self) -> &'static [&'static str] {
-        if self.client == "metadata" && self.content_type == "json" {
-            BUILT_IN
-        } else {
-            PODS_AND_MORE
-        }
     }
 }
 
@@ -114,8 +104,7 @@ impl<'a> Between<'a> {
             &*format!("--content-type={content_type}"),
             &*format!("--watch-list={watch_list}"),
         ];
-        let process =
-            self.cluster.start_informers(kubeconfig, mode.resources(), &out, &args).await?;
+        let process = self.cluster.start_informers(kubeconfig, PODS_AND_MORE, &out, &args).await?;
         Ok((process, out))
     }
 

@@ -118,7 +118,7 @@ fn selectors(kind: &Kind, form: Form) -> Cases {
         let field = field.replace('=', "%3D");
         let target = format!("{everywhere}?{zero}&{SELECTOR}&fieldSelector={field}");
         // The metadata of custom objects has no fields to select by.
-        let no_fields = kind.custom && form == Form::ProtobufMetadata;
+        let no_fields = kind.custom && matches!(form, Form::JsonMetadata | Form::ProtobufMetadata);
         let expected = if no_fields { Expected::Forward("accept") } else { hit };
         cases.push((target, expected));
     }

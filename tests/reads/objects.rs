@@ -54,11 +54,7 @@ pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
 /// Whether memory holds a type in a form (`gateway::decide::source`).
 pub(crate) fn kept(kind: &Kind, form: Form) -> Expected {
     match form {
-        Form::Protobuf | Form::JsonMetadata if kind.custom => Expected::Forward("accept"),
-        // Their annotations depend on the version that is served (`ResourceCodec::offers`).
-        Form::JsonMetadata if ["deployments", "daemonsets"].contains(&kind.resource) => {
-            Expected::Forward("accept")
-        }
+        Form::Protobuf if kind.custom => Expected::Forward("accept"),
         _ => Expected::Hit,
     }
 }

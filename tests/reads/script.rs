@@ -52,7 +52,7 @@ pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
         hits += usize::from(is_hit);
         let with_fields = kind.custom && target.contains("spec.");
         let from_memory = kept(kind, *form).admits(Some("watchgate; hit"))
-            && !(with_fields && *form == Form::ProtobufMetadata);
+            && !(with_fields && matches!(form, Form::JsonMetadata | Form::ProtobufMetadata));
         ensure!(is_hit == from_memory, "{target} as {form:?}: {cache_status:?}");
     }
     eprintln!("{}: {hits} of {count} scripted watches from memory", kind.resource);

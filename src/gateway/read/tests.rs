@@ -240,7 +240,7 @@ fn the_form_decides_which_shard_answers() {
         (pods, "application/yaml", Err(ForwardReason::Accept)),
         (pods, "text/html", Err(ForwardReason::Accept)),
         (widgets, JSON, one(Representation::Json, Form::Full)),
-        (widgets, METADATA_LIST, Err(ForwardReason::Accept)),
+        (widgets, METADATA_LIST, one(Representation::JsonMetadata, Form::Metadata)),
         (widgets, PROTOBUF_METADATA_LIST, one(Representation::ProtobufMetadata, Form::Metadata)),
     ] {
         let found = accepting(target, accept).map(|read| read.source);

@@ -558,6 +558,12 @@ fn some_burst(burst: Vec<WatchEvent>) -> Option<Effect> {
 pub fn accept(representation: Representation, stream: bool) -> &'static str {
     match (representation, stream) {
         (Representation::Json, _) => "application/json",
+        (Representation::JsonMetadata, true) => {
+            "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        }
+        (Representation::JsonMetadata, false) => {
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+        }
         (Representation::Protobuf, _) => "application/vnd.kubernetes.protobuf",
         (Representation::ProtobufMetadata, true) => {
             "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
