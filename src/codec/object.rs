@@ -16,7 +16,7 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
-use crate::api::{object_key::ObjectKey, version::ResourceVersion};
+use crate::api::{negotiate::MediaType, object_key::ObjectKey, version::ResourceVersion};
 
 /// What an object is selected and addressed by, taken from its bytes once, on arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +97,14 @@ impl ObjectAttributes {
 // === impl Representation ===
 
 impl Representation {
+    /// The media type that its bytes are served as.
+    pub const fn media_type(self) -> MediaType {
+        match self {
+            Self::Json | Self::JsonMetadata => MediaType::Json,
+            Self::Protobuf | Self::ProtobufMetadata => MediaType::Protobuf,
+        }
+    }
+
     /// The name used in logs and metric labels.
     pub const fn name(self) -> &'static str {
         match self {

@@ -32,9 +32,12 @@ use super::{
     request_body::{ClientBody, Gate},
     tunnel::Tunnels,
 };
-use crate::upstream::{
-    BoxError, Lane, RequestBody, Upstream, UpstreamBody, UpstreamError,
-    error::{Fault, Retry},
+use crate::{
+    api::status::Status,
+    upstream::{
+        BoxError, Lane, RequestBody, Upstream, UpstreamBody, UpstreamError,
+        error::{Fault, Retry},
+    },
 };
 
 /// Seconds after which a client may try again when upstream could not be reached.
@@ -203,13 +206,12 @@ pub(super) fn unavailable(error: &UpstreamError, method: &Method) -> Response<Fo
 }
 
 /// A `metav1.Status` as JSON.
-pub(super) fn status(code: StatusCode, reason: &str, message: &str) -> Response<ForwardBody> {
-    let message = serde_json::Value::from(message);
-    let code_number = code.as_u16();
-    let text = format!(
-        "{{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"status\":\"Failure\",\
-         \"message\":{message},\"reason\":\"{reason}\",\"code\":{code_number}}}\n"
-    );
+pub(super) fn status(
+    code: StatusCode,
+    reason: &'static str,
+    message: &str,
+) -> Response<ForwardBody> {
+    let text = Status::failure(code.as_u16(), reason, message).to_json();
     let body = UpstreamBody::full(Bytes::from(text));
     let mut response = Response::new(ForwardBody { body, request: None, ending: None });
     *response.status_mut() = code;

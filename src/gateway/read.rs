@@ -130,8 +130,8 @@ impl Asked<'_> {
         let request = GetRequest::parse(&self.query).map_err(|_| ForwardReason::Options)?;
         let requirement = decide::for_get(request)?;
         let key = ObjectKey::new(namespace.unwrap_or_default(), &self.request.name);
-        let what = What::Get(key);
-        self.read(what, AnswerKind::Object, &Selection::default(), requirement)
+        let source = self.source(AnswerKind::Object, &Selection::default())?;
+        self.read(What::Get(key), source, requirement)
     }
 
     fn list(self, namespace: Option<CompactString>) -> Result<Read, ForwardReason> {
@@ -142,7 +142,7 @@ impl Asked<'_> {
         let selection = request.selection.clone();
         let source = self.source(AnswerKind::List, &selection)?;
         let what = What::List(request, self.audience(namespace, &selection, source.form));
-        self.read(what, AnswerKind::List, &selection, requirement)
+        self.read(what, source, requirement)
     }
 
     fn watch(self, namespace: Option<CompactString>) -> Result<Read, ForwardReason> {
@@ -153,7 +153,7 @@ impl Asked<'_> {
         let selection = request.selection.clone();
         let source = self.source(AnswerKind::Watch, &selection)?;
         let audience = self.audience(namespace, &selection, source.form);
-        self.read(What::Watch(request, audience), AnswerKind::Watch, &selection, requirement)
+        self.read(What::Watch(request, audience), source, requirement)
     }
 
     fn options(&self) -> Result<&ListOptions, ForwardReason> {
@@ -190,16 +190,14 @@ impl Asked<'_> {
     fn read(
         self,
         what: What,
-        kind: AnswerKind,
-        selection: &Selection,
+        source: Source,
         requirement: Requirement,
     ) -> Result<Read, ForwardReason> {
         let headers = &self.parts.headers;
         let user_agent = first_line(headers, header::USER_AGENT)?;
-        if kind != AnswerKind::Watch && is_pretty(&self.query, user_agent) {
+        if !matches!(what, What::Watch(..)) && is_pretty(&self.query, user_agent) {
             return Err(ForwardReason::Accept);
         }
-        let source = self.source(kind, selection)?;
         let gzip = wants_gzip(first_line(headers, header::ACCEPT_ENCODING)?);
         let Self { served, attributes, .. } = self;
         Ok(Read { what, served, source, requirement, gzip, attributes })

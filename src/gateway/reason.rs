@@ -101,12 +101,6 @@ impl ForwardReason {
             Self::Upgrade => "watchgate; fwd=bypass; detail=upgrade",
         })
     }
-
-    /// Whether memory could have answered a request like this (semantics §16), had it been warm,
-    /// fresh or reached far enough back. What is forwarded for other reasons is no miss.
-    pub const fn is_miss(self) -> bool {
-        matches!(self, Self::Cold | Self::Memory | Self::NotProven | Self::Uncovered)
-    }
 }
 
 #[cfg(test)]

@@ -15,13 +15,14 @@ use tracing::{debug, warn};
 
 use crate::{
     api::{
+        negotiate::AnswerKind,
         object_key::ObjectKey,
         options::{EventsAfter, ListRequest, WatchRequest, WatchStart, WatchTimeout},
         resource::Scope,
         version::ResourceVersion,
     },
     cache::{audience::AudienceKey, watch_cache::Snapshot},
-    codec::{object::Representation, segments::Segments, watch_event::Form},
+    codec::{segments::Segments, watch_event::Form},
     identity::access::{Access, Authorized},
     net::{
         handler::{ConnectionInfo, Protocol},
@@ -133,13 +134,14 @@ impl Server {
         let mut response = match read.what {
             What::Get(key) => {
                 let bytes = get(&readable, &shard, &key, read.source.form, authorized)?;
-                whole(Bytes::into(bytes), max_frame, shard.key().representation)
+                typed(ResponseBody::whole(bytes.into(), max_frame), &shard, AnswerKind::Object)
             }
             What::List(request, audience) => {
                 let scope = read.served.resource.scope;
                 let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
                 let (bytes, is_gzip) = encoded(list, read.gzip).await;
-                let mut response = whole(bytes, max_frame, shard.key().representation);
+                let body = ResponseBody::whole(bytes, max_frame);
+                let mut response = typed(body, &shard, AnswerKind::List);
                 if is_gzip {
                     let headers = response.headers_mut();
                     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -156,7 +158,7 @@ impl Server {
                 };
                 let hub = &self.hubs[circumstances.connection.core % self.hubs.len()];
                 let body = begin_watch(&readable, &shard, hub, &request, audience, limits)?;
-                stream(body, shard.key().representation)
+                typed(ResponseBody::Watch(Box::new(body)), &shard, AnswerKind::Watch)
             }
         };
         complete(response.headers_mut(), read.served.warning, circumstances);
@@ -353,27 +355,9 @@ fn not_covered(error: NotCovered) -> ForwardReason {
     }
 }
 
-fn whole(bytes: Segments, max_frame: usize, of: Representation) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::whole(bytes, max_frame));
-    let media_type = match of {
-        Representation::Json | Representation::JsonMetadata => "application/json",
-        Representation::Protobuf | Representation::ProtobufMetadata => {
-            "application/vnd.kubernetes.protobuf"
-        }
-    };
-    let media_type = HeaderValue::from_static(media_type);
-    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
-    response
-}
-
-fn stream(body: WatchBody, of: Representation) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Watch(Box::new(body)));
-    let media_type = match of {
-        Representation::Json | Representation::JsonMetadata => "application/json",
-        Representation::Protobuf | Representation::ProtobufMetadata => {
-            "application/vnd.kubernetes.protobuf;stream=watch"
-        }
-    };
+fn typed(body: ResponseBody, shard: &Shard, kind: AnswerKind) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    let media_type = shard.key().representation.media_type().content_type(kind);
     let media_type = HeaderValue::from_static(media_type);
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
     response
