@@ -1,8 +1,8 @@
 //! Answering from memory: open the shard, wait until it is good enough, make the response.
 //!
 //! Every path to cached bytes takes an [`Authorized`]. What can't be served says why, and is
-//! forwarded. How new the state must be is [`super::state`]'s matter, what goes around the bytes
-//! [`super::answer`]'s.
+//! forwarded. How new the state must be is the matter of `state.rs`, what goes around the bytes
+//! that of [`super::answer`].
 
 use std::sync::Arc;
 
