@@ -11,7 +11,13 @@ use http::Response;
 use tracing::warn;
 
 use crate::{
-    api::{negotiate::AnswerKind, object_key::ObjectKey, options::ListRequest, resource::Scope},
+    api::{
+        negotiate::AnswerKind,
+        object_key::ObjectKey,
+        options::ListRequest,
+        resource::{GroupVersionResource, Scope},
+        status::{GroupResource, Status},
+    },
     cache::audience::AudienceKey,
     codec::watch_event::Form,
     identity::access::{Access, Authorized},
@@ -33,6 +39,7 @@ use super::{
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
+    refusal,
     state::{self, Readable},
     watch::{Limits, begin},
 };
@@ -92,8 +99,11 @@ impl Server {
         let media_type = shard.key().representation.media_type();
         let typed = |body, kind| answer::typed(body, media_type.content_type(kind));
         let mut response = match read.what {
-            What::Get(key) => {
-                let bytes = get(&readable, &shard, &key, read.source.form, authorized)?;
+            What::Get(ref key) => {
+                let found = get(&readable, &shard, key, read.source.form, authorized);
+                let Some(bytes) = found else {
+                    return refusal::refuse(&read, &not_found(&read, key), circumstances);
+                };
                 typed(ResponseBody::whole(bytes.into(), max_frame), AnswerKind::Object)
             }
             What::List(request, audience) => {
@@ -161,8 +171,13 @@ fn get(
     key: &ObjectKey,
     form: Form,
     _authorized: Authorized,
-) -> Result<Bytes, ForwardReason> {
-    list::get(&readable.snapshot, shard.codec(), key, form).ok_or(ForwardReason::Absent)
+) -> Option<Bytes> {
+    list::get(&readable.snapshot, shard.codec(), key, form)
+}
+
+fn not_found(read: &Read, key: &ObjectKey) -> Status {
+    let GroupVersionResource { group, resource, .. } = &read.served.resource.gvr;
+    Status::not_found(GroupResource::new(group, resource), key.name())
 }
 
 async fn make_list(
