@@ -132,11 +132,9 @@ pub fn key_range(audience: &AudienceKey) -> KeyRange {
 /// The keys that a list can show: those of its scope, from where it goes on.
 fn list_range(audience: &AudienceKey, request: &ListRequest) -> KeyRange {
     let range = key_range(audience);
-    match (&request.start, &audience.namespace) {
-        (None, _) => range,
-        (Some(start), None) => range.starting_at(start),
-        (Some(start), Some(namespace)) => range.starting_at(&format!("{namespace}/{start}")),
-    }
+    let Some(start) = &request.start else { return range };
+    let place = ContinueToken { resource_version: None, start: start.clone() };
+    range.starting_at(&place.start_key(audience.namespace.as_deref().unwrap_or_default()))
 }
 
 /// A name in a known scope is one key, for which nothing ever remains. A list that goes on is walked
@@ -296,3 +294,6 @@ impl List {
         gzip.finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,3 +108,6 @@ impl Rebuilds {
         state.inspect_err(|error| warn!(%error, "an older state could not be rebuilt")).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;
