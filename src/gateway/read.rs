@@ -141,8 +141,13 @@ impl Asked<'_> {
         let requirement = decide::for_list(&request, schema)?;
         let selection = request.selection.clone();
         let source = self.source(AnswerKind::List, &selection)?;
-        let what = What::List(request, self.audience(namespace, &selection, source.form));
-        self.read(what, source, requirement)
+        let audience = match request.start {
+            None => self.audience(namespace, &selection, source.form),
+            // A selector's namespace narrows only lists that begin: upstream takes the place in a
+            // token for one within the request's path.
+            Some(_) => AudienceKey { namespace, selection, form: source.form },
+        };
+        self.read(What::List(request, audience), source, requirement)
     }
 
     fn watch(self, namespace: Option<CompactString>) -> Result<Read, ForwardReason> {
