@@ -409,6 +409,17 @@ fn an_audience_is_narrowed_to_the_namespace_that_is_meant() {
 }
 
 #[test]
+fn a_selectors_namespace_does_not_narrow_a_list_that_goes_on() {
+    for (path, expected) in [("/api/v1/pods", None), ("/api/v1/namespaces/ns/pods", Some("ns"))] {
+        let selector = "fieldSelector=metadata.namespace%3Dx";
+        let read = get(&format!("{path}?continue={}&{selector}", token(Some(7)))).unwrap();
+        let What::List(_, audience) = read.what else { panic!("{path} is a list") };
+        assert_eq!(audience.namespace.as_deref(), expected, "{path}");
+        assert_eq!(audience.selection.field.required_namespace(), Some("x"));
+    }
+}
+
+#[test]
 fn authorization_is_asked_what_upstream_would_ask() {
     for (target, verb, namespace, name) in [
         ("/api/v1/namespaces/ns/pods?resourceVersion=0", "list", "ns", ""),
