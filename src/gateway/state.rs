@@ -1,5 +1,4 @@
-//! The state that answers a read: waits for the shard's fill, then for the proof that the read's
-//! requirement takes.
+//! The state that answers a read: waits for the proof that the read's requirement takes.
 //!
 //! Guarantees: a state for [`Requirement::Latest`] comes with the [`FreshAt`] that shows it new
 //! enough. Does not look at permissions; who serves the state does.
@@ -39,9 +38,6 @@ pub(super) struct Proof {
 /// What upstream waits for a version to come, and with it a watch for a proof (semantics §3.1).
 const BLOCK: Duration = Duration::from_secs(3);
 
-/// What a client waits for a shard's first fill.
-const FILL: Duration = Duration::from_secs(3);
-
 /// A list waits for the shard's own stream only: longer costs more than asking upstream.
 pub(super) const LIST: Patience =
     Patience { stream: Duration::from_millis(100), total: Duration::from_millis(400) };
@@ -60,9 +56,8 @@ pub(super) async fn readable(
     patience: Patience,
     arrived: Instant,
 ) -> Result<Readable, ForwardReason> {
-    let warm =
-        shard.wait_until(FILL, |progress| progress.version.is_some() || progress.failure.is_some());
-    if warm.await.is_none_or(|progress| progress.version.is_none()) {
+    // Who waits for the fill is the matter of `admission`.
+    if shard.resource_version().is_none() {
         return Err(ForwardReason::Cold);
     }
     let freshness = proofs.of(shard);
@@ -73,7 +68,7 @@ pub(super) async fn readable(
         }
         Requirement::AtLeast(version) => {
             let patience = Patience { total: BLOCK, ..patience };
-            freshness.reach(version, arrived, patience).await
+            freshness.reach(version, patience).await
         }
         Requirement::Latest => freshness.prove(arrived, patience).await,
     };
