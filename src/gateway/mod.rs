@@ -24,6 +24,7 @@ pub mod host;
 pub mod list;
 pub mod read;
 pub mod reason;
+mod refusal;
 mod request_body;
 pub mod serve;
 mod state;
@@ -37,7 +38,7 @@ use hyper::body::Incoming;
 use tracing::debug;
 
 use crate::{
-    api::status::Status,
+    api::{negotiate::StatusForm, status::Status},
     config::policy::ResourcePolicies,
     identity::{
         access::{Access, Authorized},
@@ -119,7 +120,7 @@ impl Gateway {
             match Box::pin(self.admit(&head, reason, arrived, asked_again)).await {
                 Admitted::Forward(place) => break (reason, place),
                 Admitted::AskAgain => asked_again += 1,
-                Admitted::Refused => return busy(&circumstances),
+                Admitted::Refused => return self.busy(&head, &circumstances),
             }
         };
         let request = Request::from_parts(head, body);
@@ -163,6 +164,23 @@ impl Gateway {
             asked_again,
         };
         self.places.admit(applicant).await
+    }
+
+    /// What upstream says while it initialises (semantics §3.1, §15): there is no place to read past
+    /// memory, and a client that comes again in a second may be served from it.
+    fn busy(
+        &self,
+        head: &http::request::Parts,
+        circumstances: &Circumstances<'_>,
+    ) -> Response<ResponseBody> {
+        let read = Read::parse(head, &self.parts.types, &self.parts.policies).ok();
+        // The one form of a failure that is not written here, YAML, cannot be forwarded either.
+        let form = read.as_ref().and_then(|read| read.status_form).unwrap_or(StatusForm::Json);
+        let mut response = refusal::worded(&Status::storage_initializing(1), form);
+        let warning = read.and_then(|read| read.served.warning);
+        answer::complete(response.headers_mut(), warning, circumstances);
+        response.headers_mut().insert(CACHE_STATUS, BUSY);
+        response
     }
 
     async fn authorize(
@@ -227,19 +245,6 @@ impl Gateway {
             _ => health::unknown(),
         })
     }
-}
-
-/// What upstream says while it initialises (semantics §3.1, §15): there is no place to read past
-/// memory, and a client that comes again in a second may be served from it.
-fn busy(circumstances: &Circumstances<'_>) -> Response<ResponseBody> {
-    let status = Status::storage_initializing(1);
-    let mut response = answer::typed(ResponseBody::text(status.to_json()), "application/json");
-    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-    let headers = response.headers_mut();
-    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    answer::complete(headers, None, circumstances);
-    headers.insert(CACHE_STATUS, BUSY);
-    response
 }
 
 /// What the gateway says itself, neither from memory nor from upstream.

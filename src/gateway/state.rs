@@ -1,7 +1,7 @@
 //! The state that answers a read: waits for the proof that the read's requirement takes.
 //!
 //! Guarantees: a state for [`Requirement::Latest`] comes with the [`FreshAt`] that shows it new
-//! enough. Does not look at permissions; who serves the state does.
+//! enough; one for [`Requirement::Exact`] is the state at that very version. Does not look at permissions; who serves the state does.
 
 use std::{
     sync::Arc,
@@ -13,8 +13,8 @@ use tracing::debug;
 use crate::{
     api::version::ResourceVersion,
     cache::watch_cache::Snapshot,
-    shards::shard::Shard,
-    upstream::freshness::{Fresh, FreshAt, NotProven, Patience, Proofs},
+    shards::{rebuilds::Rebuilds, shard::Shard},
+    upstream::freshness::{Fresh, FreshAt, Freshness, NotProven, Patience, Proofs},
 };
 
 use super::{decide::Requirement, reason::ForwardReason};
@@ -51,6 +51,7 @@ pub(super) const WATCH: Patience = Patience { stream: Duration::from_millis(100)
 /// Why the request is to be forwarded.
 pub(super) async fn readable(
     proofs: &Proofs,
+    rebuilds: &Rebuilds,
     shard: &Arc<Shard>,
     requirement: Requirement,
     patience: Patience,
@@ -58,7 +59,9 @@ pub(super) async fn readable(
 ) -> Result<Readable, ForwardReason> {
     // Who waits for the fill is the matter of `admission`.
     if shard.resource_version().is_none() {
-        return Err(ForwardReason::Cold);
+        // What a fill that is still to come finds is newer than any version that a client knows.
+        let past = matches!(requirement, Requirement::Exact(_));
+        return Err(if past { ForwardReason::Exact } else { ForwardReason::Cold });
     }
     let freshness = proofs.of(shard);
     let fresh = match requirement {
@@ -71,13 +74,41 @@ pub(super) async fn readable(
             freshness.reach(version, patience).await
         }
         Requirement::Latest => freshness.prove(arrived, patience).await,
+        Requirement::Exact(version) => {
+            let snapshot = past(&freshness, rebuilds, shard, version).await?;
+            return Ok(Readable { snapshot, proof: None });
+        }
     };
-    let fresh = fresh.map_err(|error: NotProven| {
-        debug!(shard = %shard.key(), %error, "forwarding for want of a proof");
-        ForwardReason::NotProven
-    })?;
+    let fresh = fresh.map_err(|error| not_proven(shard, &error))?;
     let Fresh { at, state, held } = fresh;
     Ok(Readable { snapshot: state, proof: Some(Proof { at, held }) })
+}
+
+/// The state at exactly `version`. Waits as long as upstream does if the shard is not there yet: the
+/// pages that follow will be here.
+async fn past(
+    freshness: &Arc<Freshness>,
+    rebuilds: &Rebuilds,
+    shard: &Arc<Shard>,
+    version: ResourceVersion,
+) -> Result<Arc<Snapshot>, ForwardReason> {
+    if let Some(state) = rebuilds.state_at(shard, version).await {
+        return Ok(state);
+    }
+    if shard.resource_version().is_some_and(|shown| shown >= version) {
+        return Err(ForwardReason::Exact);
+    }
+    let reached = freshness.reach_exactly(version, WATCH).await;
+    let Fresh { state, .. } = reached.map_err(|error| not_proven(shard, &error))?;
+    if state.resource_version == version {
+        return Ok(state);
+    }
+    rebuilds.state_at(shard, version).await.ok_or(ForwardReason::Exact)
+}
+
+fn not_proven(shard: &Shard, error: &NotProven) -> ForwardReason {
+    debug!(shard = %shard.key(), %error, "forwarding for want of a proof");
+    ForwardReason::NotProven
 }
 
 // === impl Readable ===

@@ -48,9 +48,7 @@ pub(crate) async fn a_thousand_informers_start(cluster: Arc<Cluster>) -> Result<
     .await?;
     println!("{pods} pods made in {:.1?}", begun.elapsed());
     let stage = Stage::set(cluster, "pods").await?;
-    stage
-        .warm(&format!("{PODS}?resourceVersion=0&limit=1"), "application/vnd.kubernetes.protobuf")
-        .await?;
+    stage.warm(&format!("{PODS}?resourceVersion=0"), ACCEPT).await?;
 
     // The store goes on while the pods are quiet: only an auxiliary watch can prove anything.
     stage.write_elsewhere().await?;
