@@ -35,6 +35,8 @@ pub enum ForwardReason {
     Policy,
     /// A GET without resourceVersion is a quorum read.
     Quorum,
+    /// Upstream is of a release of Kubernetes whose reads are not known.
+    Release,
     /// No type that can be cached: unknown, aggregated, events, a sub-resource.
     Resource,
     /// The access review could not be asked.
@@ -71,6 +73,7 @@ impl ForwardReason {
             Self::Path => "path",
             Self::Policy => "policy",
             Self::Quorum => "quorum",
+            Self::Release => "release",
             Self::Resource => "resource",
             Self::Review => "review",
             Self::Uncovered => "uncovered",
@@ -95,6 +98,7 @@ impl ForwardReason {
             Self::Path => "watchgate; fwd=bypass; detail=path",
             Self::Policy => "watchgate; fwd=bypass; detail=policy",
             Self::Quorum => "watchgate; fwd=bypass; detail=quorum",
+            Self::Release => "watchgate; fwd=bypass; detail=release",
             Self::Resource => "watchgate; fwd=bypass; detail=resource",
             Self::Review => "watchgate; fwd=bypass; detail=review",
             Self::Uncovered => "watchgate; fwd=miss; detail=uncovered",
@@ -124,6 +128,7 @@ mod tests {
             ForwardReason::Path,
             ForwardReason::Policy,
             ForwardReason::Quorum,
+            ForwardReason::Release,
             ForwardReason::Resource,
             ForwardReason::Review,
             ForwardReason::Uncovered,

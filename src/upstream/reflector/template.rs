@@ -1,0 +1,68 @@
+//! Learning what a type's bookmarks look like where upstream has no streaming lists.
+//!
+//! A streaming list ends with a bookmark, and that is the shard's template. Filled in pages, a shard
+//! would have to wait for its stream's first bookmark, about a minute. A short watch from just before
+//! the list's version brings one within two seconds (semantics §5.4), unless nothing has been written to
+//! the whole store since upstream's cache began; then the stream's own comes in time.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::machine::accept;
+use crate::{
+    api::version::ResourceVersion,
+    codec::{
+        bookmark_template::BookmarkTemplate, frame_decoder::FrameDecoder, watch_event::WatchEvent,
+    },
+    shards::shard::Shard,
+    upstream::{Lane, RequestBody, Upstream},
+};
+
+/// With three seconds bookmarks come after half a second at the earliest; with two or less never.
+const SECONDS: u64 = 3;
+
+/// An event among them may be this large.
+const MAX_FRAME: usize = 64 << 20;
+
+/// A bookmark of the shard's type; `None` if upstream gave none. What went wrong only costs the wait
+/// for the stream's first bookmark.
+pub(super) async fn learn(
+    shard: &Shard,
+    upstream: &Upstream,
+    listed: ResourceVersion,
+) -> Option<BookmarkTemplate> {
+    let key = shard.key();
+    let before = listed.get().checked_sub(1).filter(|before| *before > 0)?;
+    let target = format!(
+        "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={SECONDS}&resourceVersion={before}",
+        key.gvr.path(),
+    );
+    let request = Request::get(target)
+        .header(header::ACCEPT, accept(key.representation, true))
+        .body(RequestBody::empty())
+        .ok()?;
+    let watch = async {
+        let response = upstream.send(Lane::Gateway, request).await.ok()?;
+        if response.status() != StatusCode::OK {
+            return None;
+        }
+        let mut decoder = FrameDecoder::new(key.representation, MAX_FRAME);
+        let mut body = response.into_body();
+        while let Some(Ok(frame)) = body.frame().await {
+            let Ok(chunk) = frame.into_data() else { continue };
+            decoder.push(chunk);
+            while let Some(frame) = decoder.next_frame().ok()? {
+                match shard.codec().decode_watch_event(frame).ok()? {
+                    WatchEvent::Bookmark(bookmark) => return Some(bookmark.template),
+                    WatchEvent::Error(_) => return None,
+                    WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {}
+                }
+            }
+        }
+        None
+    };
+    timeout(Duration::from_secs(SECONDS + 1), watch).await.ok()?
+}
