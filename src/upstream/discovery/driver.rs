@@ -368,3 +368,6 @@ fn aggregated(services: &[Object]) -> Vec<(CompactString, CompactString)> {
 fn whole(object: &Object) -> Vec<u8> {
     [b"{", object.core.as_ref()].concat()
 }
+
+#[cfg(test)]
+mod tests;
