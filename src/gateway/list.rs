@@ -19,7 +19,7 @@ use crate::{
     },
     codec::{
         ResourceCodec,
-        gzip::{BlockDeflater, DeflatedBlock, GzipJoin},
+        gzip::{self, BlockDeflater, DeflatedBlock, GzipJoin},
         object::Object,
         segments::Segments,
         watch_event::{Form, ListMetadata},
@@ -34,6 +34,7 @@ pub struct List {
     tail: Bytes,
     lead: &'static [u8],
     separator: &'static [u8],
+    has_more: bool,
 }
 
 /// The items, with what separates them inside.
@@ -51,9 +52,6 @@ struct Rest {
     continue_token: Option<String>,
     remaining: Option<u64>,
 }
-
-/// The API server compresses answers above this many bytes (semantics §6.4).
-pub const COMPRESSED_ABOVE: usize = 131_072;
 
 /// The body of a GET, `None` when the object is not there.
 pub fn get(
@@ -73,7 +71,7 @@ pub fn list(
     request: &ListRequest,
     audience: &AudienceKey,
 ) -> List {
-    let range = key_range(audience);
+    let range = list_range(audience, scope, request);
     let everything = audience.selection.is_everything();
     let (items, rest) =
         if everything && codec.lists_as_held(audience.form) && request.limit.is_none() {
@@ -82,7 +80,7 @@ pub fn list(
             let limit = request
                 .limit
                 .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
-            let (chosen, rest) = choose(snapshot, audience, &range, limit, scope);
+            let (chosen, rest) = choose(snapshot, audience, &range, limit);
             (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
         };
     let form = audience.form;
@@ -99,6 +97,7 @@ pub fn list(
         items,
         lead,
         separator,
+        has_more: rest.continue_token.is_some(),
     }
 }
 
@@ -106,6 +105,7 @@ pub fn list(
 pub fn looks_at(
     snapshot: &Snapshot,
     codec: &ResourceCodec,
+    scope: Scope,
     request: &ListRequest,
     audience: &AudienceKey,
 ) -> usize {
@@ -114,16 +114,36 @@ pub fn looks_at(
         return 0;
     }
     let limit = request.limit.filter(|_| everything).map_or(u64::MAX, NonZeroU64::get);
-    let in_scope = snapshot.objects.count(key_range(audience));
+    let in_scope = snapshot.objects.count(list_range(audience, scope, request));
     in_scope.min(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// The keys that an audience's objects can have.
-pub fn key_range(audience: &AudienceKey) -> KeyRange {
+/// The keys that an audience's objects can have: one key, if name and scope are known.
+pub fn key_range(audience: &AudienceKey, scope: Scope) -> KeyRange {
+    let namespace = match scope {
+        Scope::Cluster => Some(""),
+        Scope::Namespaced => audience.namespace.as_deref(),
+    };
+    match (audience.selection.field.required_name(), namespace) {
+        (Some(name), Some(namespace)) => KeyRange::only(&ObjectKey::new(namespace, name)),
+        _ => scope_range(audience),
+    }
+}
+
+fn scope_range(audience: &AudienceKey) -> KeyRange {
     match &audience.namespace {
         Some(namespace) => KeyRange::namespace(namespace),
         None => KeyRange::ALL,
     }
+}
+
+/// The keys that a list can show: those of its scope, from where it goes on. Upstream walks the
+/// whole scope when a list is continued, whatever name the selectors ask for.
+fn list_range(audience: &AudienceKey, scope: Scope, request: &ListRequest) -> KeyRange {
+    let Some(start) = &request.start else { return key_range(audience, scope) };
+    let place = ContinueToken { resource_version: None, start: start.clone() };
+    let key = place.start_key(audience.namespace.as_deref().unwrap_or_default());
+    scope_range(audience).starting_at(&key)
 }
 
 /// The first `limit` objects that the audience admits, and what remains of the scope. A list stops
@@ -133,19 +153,7 @@ fn choose<'a>(
     audience: &AudienceKey,
     range: &KeyRange,
     limit: usize,
-    scope: Scope,
 ) -> (Vec<&'a Object>, Rest) {
-    // A name in a known scope is one key, for which nothing ever remains.
-    let single = match scope {
-        Scope::Cluster => Some(""),
-        Scope::Namespaced => audience.namespace.as_deref(),
-    };
-    if let (Some(name), Some(namespace)) = (audience.selection.field.required_name(), single) {
-        let key = ObjectKey::new(namespace, name);
-        let object = snapshot.objects.get(key.as_str());
-        let chosen = object.into_iter().filter(|object| audience.admits(object)).collect();
-        return (chosen, Rest::default());
-    }
     let mut chosen = Vec::new();
     let mut last = None;
     for object in snapshot.objects.range(range) {
@@ -209,6 +217,11 @@ impl Items {
 // === impl List ===
 
 impl List {
+    /// Whether a token in it tells how to go on.
+    pub fn has_more(&self) -> bool {
+        self.has_more
+    }
+
     /// Bytes of the body before compression.
     pub fn length(&self) -> usize {
         self.head.len() + self.items.len(self.lead, self.separator) + self.tail.len()
@@ -235,15 +248,10 @@ impl List {
     /// The body as one gzip member. Pages that nobody has compressed yet cost time here: not to be
     /// called on a thread that serves connections.
     pub fn compressed(self) -> Segments {
-        let mut deflater = BlockDeflater::new();
         match &self.items {
-            Items::Chosen(_) => {
-                let mut gzip = GzipJoin::new();
-                let plain = self.plain();
-                gzip.push(&deflater.block(plain.iter().map(AsRef::as_ref)));
-                gzip.finish()
-            }
+            Items::Chosen(_) => gzip::compress(&self.plain()),
             Items::Pages(pages) => {
+                let mut deflater = BlockDeflater::new();
                 let blocks: Vec<_> =
                     pages.iter().map(|page| page.compress(&mut deflater)).collect();
                 self.joined(&blocks)
@@ -273,3 +281,6 @@ impl List {
         gzip.finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,8 @@ use http::HeaderValue;
 /// Why memory did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardReason {
-    /// An object that memory does not hold; upstream says so in its own words.
-    Absent,
-    /// The form asked for is not kept (tables, YAML, pretty printing).
+    /// The form asked for is not kept (tables, YAML), or a failure is to be worded in
+    /// such a form.
     Accept,
     /// The shard is not filled yet, or cannot be.
     Cold,
@@ -41,6 +40,8 @@ pub enum ForwardReason {
     Resource,
     /// The access review could not be asked.
     Review,
+    /// The time that the client allowed (`timeout=`) was over while memory waited.
+    Timeout,
     /// The log begins after the version asked for.
     Uncovered,
     /// Another protocol is asked for on this connection.
@@ -59,7 +60,6 @@ impl ForwardReason {
     /// The word for `detail=` and metric labels.
     pub const fn detail(self) -> &'static str {
         match self {
-            Self::Absent => "absent",
             Self::Accept => "accept",
             Self::Cold => "cold",
             Self::Credentials => "credentials",
@@ -76,6 +76,7 @@ impl ForwardReason {
             Self::Release => "release",
             Self::Resource => "resource",
             Self::Review => "review",
+            Self::Timeout => "timeout",
             Self::Uncovered => "uncovered",
             Self::Upgrade => "upgrade",
         }
@@ -84,7 +85,6 @@ impl ForwardReason {
     /// The `Cache-Status` header.
     pub const fn header(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Absent => "watchgate; fwd=miss; detail=absent",
             Self::Accept => "watchgate; fwd=bypass; detail=accept",
             Self::Cold => "watchgate; fwd=uri-miss; detail=cold",
             Self::Credentials => "watchgate; fwd=bypass; detail=credentials",
@@ -101,6 +101,7 @@ impl ForwardReason {
             Self::Release => "watchgate; fwd=bypass; detail=release",
             Self::Resource => "watchgate; fwd=bypass; detail=resource",
             Self::Review => "watchgate; fwd=bypass; detail=review",
+            Self::Timeout => "watchgate; fwd=stale; detail=timeout",
             Self::Uncovered => "watchgate; fwd=miss; detail=uncovered",
             Self::Upgrade => "watchgate; fwd=bypass; detail=upgrade",
         })
@@ -114,7 +115,6 @@ mod tests {
     #[test]
     fn header_and_label_agree() {
         for reason in [
-            ForwardReason::Absent,
             ForwardReason::Accept,
             ForwardReason::Cold,
             ForwardReason::Credentials,
@@ -131,6 +131,7 @@ mod tests {
             ForwardReason::Release,
             ForwardReason::Resource,
             ForwardReason::Review,
+            ForwardReason::Timeout,
             ForwardReason::Uncovered,
             ForwardReason::Upgrade,
         ] {

@@ -11,12 +11,19 @@ use http::Response;
 use tracing::warn;
 
 use crate::{
-    api::{negotiate::AnswerKind, object_key::ObjectKey, options::ListRequest, resource::Scope},
+    api::{
+        negotiate::AnswerKind,
+        object_key::ObjectKey,
+        options::ListRequest,
+        resource::{GroupVersionResource, Scope},
+        status::{GroupResource, Status},
+    },
     cache::audience::AudienceKey,
     codec::watch_event::Form,
     identity::access::{Access, Authorized},
     shards::{
         hub::Hub,
+        rebuilds::Rebuilds,
         registry::{MemoryFull, Need, Registry},
         shard::Shard,
     },
@@ -30,9 +37,11 @@ use super::{
     answer::{self, Circumstances},
     body::ResponseBody,
     decide::Source,
+    encoding::{Encoded, Encoding, Plain},
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
+    refusal,
     state::{self, Readable},
     watch::{Limits, begin},
 };
@@ -43,6 +52,7 @@ pub struct Server {
     types: Types,
     registry: Arc<Registry>,
     proofs: Arc<Proofs>,
+    rebuilds: Arc<Rebuilds>,
     hubs: Arc<[Arc<Hub>]>,
     access: Access,
 }
@@ -61,7 +71,8 @@ impl Server {
         hubs: Arc<[Arc<Hub>]>,
         access: Access,
     ) -> Self {
-        Self { types, registry, proofs, hubs, access }
+        let rebuilds = Arc::new(Rebuilds::new());
+        Self { types, registry, proofs, rebuilds, hubs, access }
     }
 
     /// The answer to a read that its asker is allowed.
@@ -80,8 +91,9 @@ impl Server {
             _ => state::LIST,
         };
         let arrived = circumstances.arrived;
-        let (proofs, requirement) = (&self.proofs, read.requirement);
-        let readable = state::readable(proofs, &shard, requirement, patience, arrived).await?;
+        let (proofs, rebuilds) = (&self.proofs, &self.rebuilds);
+        let readable =
+            state::readable(proofs, rebuilds, &shard, read.requirement, patience, arrived).await?;
         // The wait may have outlived the permission.
         let authorized = match self.access.renew(authorized).await {
             Ok(Some(authorized)) => authorized,
@@ -91,20 +103,29 @@ impl Server {
         let max_frame = answer::max_frame(circumstances.connection);
         let media_type = shard.key().representation.media_type();
         let typed = |body, kind| answer::typed(body, media_type.content_type(kind));
+        let whole = |Encoded { bytes, is_gzip }, kind| {
+            let mut response = typed(ResponseBody::whole(bytes, max_frame), kind);
+            if is_gzip {
+                answer::mark_compressed(response.headers_mut());
+            }
+            response
+        };
+        let scope = read.served.resource.scope;
         let mut response = match read.what {
-            What::Get(key) => {
-                let bytes = get(&readable, &shard, &key, read.source.form, authorized)?;
-                typed(ResponseBody::whole(bytes.into(), max_frame), AnswerKind::Object)
+            What::Get(ref key) => {
+                let found = get(&readable, &shard, key, read.source.form, authorized);
+                let Some(bytes) = found else {
+                    return refusal::refuse(&read, &not_found(&read, key), circumstances);
+                };
+                let encoded = encode(read.encoding, Plain::Object(bytes)).await?;
+                whole(encoded, AnswerKind::Object)
             }
             What::List(request, audience) => {
-                let scope = read.served.resource.scope;
                 let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
-                let (bytes, is_gzip) = answer::encoded(list, read.gzip).await;
-                let mut response = typed(ResponseBody::whole(bytes, max_frame), AnswerKind::List);
-                if is_gzip {
-                    answer::mark_compressed(response.headers_mut());
+                if list.has_more() && !self.registry.is_full() {
+                    shard.keep(&readable.snapshot);
                 }
-                response
+                whole(encode(read.encoding, Plain::List(list)).await?, AnswerKind::List)
             }
             What::Watch(request, audience) => {
                 let limits = Limits {
@@ -114,7 +135,7 @@ impl Server {
                     max_frame,
                 };
                 let hub = &self.hubs[circumstances.connection.core % self.hubs.len()];
-                let body = begin::begin(&readable, &shard, hub, &request, audience, limits)?;
+                let body = begin::begin(&readable, &shard, hub, scope, &request, audience, limits)?;
                 typed(ResponseBody::Watch(Box::new(body)), AnswerKind::Watch)
             }
         };
@@ -161,8 +182,17 @@ fn get(
     key: &ObjectKey,
     form: Form,
     _authorized: Authorized,
-) -> Result<Bytes, ForwardReason> {
-    list::get(&readable.snapshot, shard.codec(), key, form).ok_or(ForwardReason::Absent)
+) -> Option<Bytes> {
+    list::get(&readable.snapshot, shard.codec(), key, form)
+}
+
+async fn encode(encoding: Encoding, plain: Plain) -> Result<Encoded, ForwardReason> {
+    encoding.apply(plain).await.map_err(|_| ForwardReason::Accept)
+}
+
+fn not_found(read: &Read, key: &ObjectKey) -> Status {
+    let GroupVersionResource { group, resource, .. } = &read.served.resource.gvr;
+    Status::not_found(GroupResource::new(group, resource), key.name())
 }
 
 async fn make_list(
@@ -174,7 +204,7 @@ async fn make_list(
     _authorized: Authorized,
 ) -> List {
     let (snapshot, codec) = (Arc::clone(&readable.snapshot), Arc::clone(shard.codec()));
-    if list::looks_at(&snapshot, &codec, &request, &audience) <= SCANNED_HERE {
+    if list::looks_at(&snapshot, &codec, scope, &request, &audience) <= SCANNED_HERE {
         return list::list(&snapshot, &codec, scope, &request, &audience);
     }
     let (request, audience) = (Arc::new(request), Arc::new(audience));

@@ -30,7 +30,7 @@ pub(crate) async fn are_noticed() -> Result<()> {
             return Err(error.context(front.report()));
         }
     }
-    front.stop().await
+    Box::pin(front.stop()).await
 }
 
 async fn becomes(front: &Front, release: Release) -> Result<()> {

@@ -4,6 +4,8 @@ use std::ops::{Bound, RangeBounds};
 
 use compact_str::{CompactString, format_compact};
 
+use crate::api::object_key::ObjectKey;
+
 /// The character after the `/` that ends a namespace.
 const AFTER_SLASH: char = '0';
 
@@ -36,6 +38,12 @@ impl KeyRange {
         }
     }
 
+    /// One key.
+    pub fn only(key: &ObjectKey) -> Self {
+        let key = CompactString::from(key.as_str());
+        Self { start: Bound::Included(key.clone()), end: Bound::Included(key) }
+    }
+
     /// The part of this range after `key`: where a page of a list that ended with `key` goes on.
     /// Never more than this range, whatever the key: it may come from a client's continue token.
     #[must_use]
@@ -43,6 +51,15 @@ impl KeyRange {
         match &self.start {
             Bound::Included(start) | Bound::Excluded(start) if key < start.as_str() => self,
             _ => Self { start: Bound::Excluded(key.into()), ..self },
+        }
+    }
+
+    /// The part of this range from `key` on, with the same care as [`Self::after`].
+    #[must_use]
+    pub fn starting_at(self, key: &str) -> Self {
+        match &self.start {
+            Bound::Included(start) | Bound::Excluded(start) if key <= start.as_str() => self,
+            _ => Self { start: Bound::Included(key.into()), ..self },
         }
     }
 }
@@ -81,6 +98,14 @@ mod tests {
             assert!(!range.contains(key), "{key}");
         }
         assert_eq!(KeyRange::namespace(""), KeyRange::ALL);
+    }
+
+    #[test]
+    fn one_key_is_alone() {
+        let only = KeyRange::only(&ObjectKey::new("a", "x"));
+        assert!(only.contains("a/x"));
+        assert!(!only.contains("a/x-1") && !only.contains("a/w") && !only.contains("a/x/"));
+        assert!(!only.after("a/x").contains("a/x"));
     }
 
     #[test]

@@ -186,7 +186,9 @@ fn the_empty_list_that_goes_with_the_mark_in_1_33_is_in_no_template() {
     let with_list = frame(&[zero.clone(), mark.clone(), annotation(LIST, "azhz")]);
     let read = bookmark_of(&codec, with_list);
     assert!(read.initial_events_end);
-    for (expected, marked) in [(frame(&[zero.clone()]), false), (frame(&[zero, mark]), true)] {
+    for (expected, marked) in
+        [(frame(std::slice::from_ref(&zero)), false), (frame(&[zero, mark]), true)]
+    {
         let made = codec.frame_bookmark(&read.template, version(785), marked, Form::Full);
         assert_eq!(made[4..], expected[..]);
     }
