@@ -12,6 +12,7 @@
 //! response says where it came from, and so does a line in the access log (`-v 4`).
 
 mod access_log;
+pub mod answer;
 pub mod body;
 pub mod decide;
 pub mod forward;
@@ -23,6 +24,7 @@ pub mod read;
 pub mod reason;
 mod request_body;
 pub mod serve;
+mod state;
 pub mod tunnel;
 pub mod watch;
 
@@ -44,13 +46,14 @@ use crate::{
 
 use self::{
     access_log::Entry,
+    answer::{AUDIT_ID, Circumstances},
     body::ResponseBody,
     forward::Forwarder,
     health::Check,
     host::BadHost,
     read::Read,
     reason::{CACHE_STATUS, ForwardReason},
-    serve::{AUDIT_ID, Circumstances, Server},
+    serve::Server,
 };
 
 /// The gateway's answer to every request; cloning shares it.

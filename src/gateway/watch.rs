@@ -12,6 +12,8 @@
 //!
 //! Hot path: [`WatchBody::poll_data`].
 
+pub(super) mod begin;
+
 use std::{
     fmt,
     future::Future,

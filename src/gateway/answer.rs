@@ -1,0 +1,102 @@
+//! Responses from memory: content type, compression, and the headers that every answer of the API
+//! server carries (semantics §6.4).
+//!
+//! Takes bodies that are made already and knows nothing of shards. The two headers that name a flow
+//! schema and a priority level are not sent: no request queues here.
+
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use tracing::warn;
+
+use crate::{
+    codec::segments::Segments,
+    net::{
+        handler::{ConnectionInfo, Protocol},
+        http::TLS_DATA_FRAME,
+    },
+};
+
+use super::{
+    body::ResponseBody,
+    list::{COMPRESSED_ABOVE, List},
+    reason::{CACHE_STATUS, HIT},
+};
+
+/// Ties an answer to upstream's audit log.
+pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// The circumstances of a request.
+#[derive(Debug)]
+pub struct Circumstances<'a> {
+    /// When it arrived.
+    pub arrived: Instant,
+    /// The connection it came by.
+    pub connection: &'a ConnectionInfo,
+    /// Its `Audit-ID`, if it brought one.
+    pub audit_id: Option<HeaderValue>,
+}
+
+/// Frames of connections that pack no TLS records.
+const PLAIN_FRAME: usize = 64 << 10;
+
+/// A response of this content type.
+pub(super) fn typed(body: ResponseBody, content_type: &'static str) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// The list's bytes, compressed when the client can take it and it is large (semantics §6.4).
+pub(super) async fn encoded(list: List, gzip: bool) -> (Segments, bool) {
+    if !gzip || list.length() <= COMPRESSED_ABOVE {
+        return (list.plain(), false);
+    }
+    if let Some(bytes) = list.compressed_before() {
+        return (bytes, true);
+    }
+    let plain = list.clone();
+    match tokio::task::spawn_blocking(move || list.compressed()).await {
+        Ok(bytes) => (bytes, true),
+        Err(error) => {
+            warn!(%error, "a list could not be compressed");
+            (plain.plain(), false)
+        }
+    }
+}
+
+/// Says that the body is compressed.
+pub(super) fn mark_compressed(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+}
+
+/// The headers that the API server puts on every answer.
+pub(super) fn complete(
+    headers: &mut HeaderMap,
+    warning: Option<HeaderValue>,
+    circumstances: &Circumstances<'_>,
+) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(AUDIT_ID, circumstances.audit_id.clone().unwrap_or_else(new_audit_id));
+    headers.insert(CACHE_STATUS, HIT);
+    if let Some(warning) = warning {
+        headers.insert(header::WARNING, warning);
+    }
+}
+
+/// The longest frame of a body on this connection. Over TLS and HTTP/2 a longer one would be split
+/// into two records.
+pub(super) fn max_frame(connection: &ConnectionInfo) -> usize {
+    match (connection.tls, connection.protocol) {
+        (true, Protocol::Http2) => TLS_DATA_FRAME,
+        _ => PLAIN_FRAME,
+    }
+}
+
+fn new_audit_id() -> HeaderValue {
+    let mut text = uuid::Uuid::encode_buffer();
+    let text = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+}

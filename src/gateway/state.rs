@@ -1,0 +1,102 @@
+//! The state that answers a read: waits for the shard's fill, then for the proof that the read's
+//! requirement takes.
+//!
+//! Guarantees: a state for [`Requirement::Latest`] comes with the [`FreshAt`] that shows it new
+//! enough. Does not look at permissions; who serves the state does.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tracing::debug;
+
+use crate::{
+    api::version::ResourceVersion,
+    cache::watch_cache::Snapshot,
+    shards::shard::Shard,
+    upstream::freshness::{Fresh, FreshAt, NotProven, Patience, Proofs},
+};
+
+use super::{decide::Requirement, reason::ForwardReason};
+
+/// A state that meets the request's requirement.
+pub(super) struct Readable {
+    /// The objects.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// `None` when any state would do.
+    pub(super) proof: Option<Proof>,
+}
+
+/// That the state is new enough, and the shard's own view of the same objects.
+pub(super) struct Proof {
+    /// The version that had to be reached.
+    pub(super) at: FreshAt,
+    /// The same objects as the shard holds them, maybe at an earlier version.
+    pub(super) held: Arc<Snapshot>,
+}
+
+/// What upstream waits for a version to come, and with it a watch for a proof (semantics §3.1).
+const BLOCK: Duration = Duration::from_secs(3);
+
+/// What a client waits for a shard's first fill.
+const FILL: Duration = Duration::from_secs(3);
+
+/// A list waits for the shard's own stream only: longer costs more than asking upstream.
+pub(super) const LIST: Patience =
+    Patience { stream: Duration::from_millis(100), total: Duration::from_millis(400) };
+
+/// Clients that open a watch with the state wait anyway (DESIGN "Freshness").
+pub(super) const WATCH: Patience = Patience { stream: Duration::from_millis(100), total: BLOCK };
+
+/// Waits until the shard meets the requirement.
+///
+/// # Errors
+/// Why the request is to be forwarded.
+pub(super) async fn readable(
+    proofs: &Proofs,
+    shard: &Arc<Shard>,
+    requirement: Requirement,
+    patience: Patience,
+    arrived: Instant,
+) -> Result<Readable, ForwardReason> {
+    let warm =
+        shard.wait_until(FILL, |progress| progress.version.is_some() || progress.failure.is_some());
+    if warm.await.is_none_or(|progress| progress.version.is_none()) {
+        return Err(ForwardReason::Cold);
+    }
+    let freshness = proofs.of(shard);
+    let fresh = match requirement {
+        Requirement::Any => {
+            let snapshot = shard.snapshot().ok_or(ForwardReason::Cold)?;
+            return Ok(Readable { snapshot, proof: None });
+        }
+        Requirement::AtLeast(version) => {
+            let patience = Patience { total: BLOCK, ..patience };
+            freshness.reach(version, arrived, patience).await
+        }
+        Requirement::Latest => freshness.prove(arrived, patience).await,
+    };
+    let fresh = fresh.map_err(|error: NotProven| {
+        debug!(shard = %shard.key(), %error, "forwarding for want of a proof");
+        ForwardReason::NotProven
+    })?;
+    let Fresh { at, state, held } = fresh;
+    Ok(Readable { snapshot: state, proof: Some(Proof { at, held }) })
+}
+
+// === impl Readable ===
+
+impl Readable {
+    /// The version of the state that a watch begins with, taken after the proof. What the proof was
+    /// about has either grown to its version since, or is unchanged and known to be the state at it.
+    pub(super) fn begins_at(&self, taken: &Snapshot) -> Result<ResourceVersion, ForwardReason> {
+        let Some(Proof { at, held }) = &self.proof else { return Ok(taken.resource_version) };
+        if taken.resource_version >= at.version() {
+            return Ok(taken.resource_version);
+        }
+        let unchanged =
+            taken.generation == held.generation && taken.resource_version == held.resource_version;
+        if unchanged { Ok(self.snapshot.resource_version) } else { Err(ForwardReason::NotProven) }
+    }
+}

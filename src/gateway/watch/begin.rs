@@ -1,0 +1,79 @@
+//! How a watch begins: with a state, after a version, or after whatever is now.
+//!
+//! Guarantees: the state is taken together with the subscription, so no event falls between the two.
+//! What the log does not cover is said, not served.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::RngExt as _;
+
+use crate::{
+    api::options::{EventsAfter, WatchRequest, WatchStart, WatchTimeout},
+    cache::audience::AudienceKey,
+    gateway::{list, reason::ForwardReason, state::Readable},
+    shards::{
+        hub::Hub,
+        shard::{NotCovered, Shard},
+    },
+};
+
+use super::{Limits, Start, WatchBody};
+
+/// Upstream's choice when a watch names no timeout (semantics §5.5).
+const WATCH_SECONDS: std::ops::Range<u64> = 1800..3600;
+
+/// The body of a watch of a shard that meets the request's requirement.
+///
+/// # Errors
+/// Why it is to be forwarded.
+pub(in crate::gateway) fn begin(
+    readable: &Readable,
+    shard: &Arc<Shard>,
+    hub: &Arc<Hub>,
+    request: &WatchRequest,
+    audience: AudienceKey,
+    limits: Limits,
+) -> Result<WatchBody, ForwardReason> {
+    let template = readable.snapshot.template.clone();
+    if request.bookmarks && template.is_none() {
+        // Upstream has not shown yet what its bookmarks of this type look like.
+        return Err(ForwardReason::Cold);
+    }
+    let template = template.filter(|_| request.bookmarks);
+    let after = match request.start {
+        WatchStart::State { marks_end, .. } => {
+            let state = shard.subscribe_with_state(hub, audience.clone());
+            let (subscription, snapshot) = state.map_err(not_covered)?;
+            let version = readable.begins_at(&snapshot)?;
+            let start = Start::State {
+                objects: snapshot.objects.owned_range(list::key_range(&audience)),
+                version,
+                announce_end: marks_end,
+            };
+            return Ok(WatchBody::new(subscription, audience, start, template, limits));
+        }
+        WatchStart::Events(EventsAfter::Version(version)) => version,
+        WatchStart::Events(EventsAfter::Latest) => {
+            readable.proof.as_ref().ok_or(ForwardReason::NotProven)?.at.version()
+        }
+        WatchStart::Events(EventsAfter::Any) => readable.snapshot.resource_version,
+    };
+    let events = shard.subscribe_after(hub, audience.clone(), after);
+    let (subscription, replay) = events.map_err(not_covered)?;
+    let start = Start::After { replay, version: after };
+    Ok(WatchBody::new(subscription, audience, start, template, limits))
+}
+
+/// When a watch ends by itself.
+pub(in crate::gateway) fn timeout(requested: WatchTimeout) -> Duration {
+    requested
+        .requested()
+        .unwrap_or_else(|| Duration::from_secs(rand::rng().random_range(WATCH_SECONDS)))
+}
+
+fn not_covered(error: NotCovered) -> ForwardReason {
+    match error {
+        NotCovered::NotFilled => ForwardReason::Cold,
+        NotCovered::TooOld => ForwardReason::Uncovered,
+    }
+}
