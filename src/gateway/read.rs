@@ -128,6 +128,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn get(self, namespace: Option<&str>) -> Result<Read, ForwardReason> {
         let request = GetRequest::parse(&self.query).map_err(|_| ForwardReason::Options)?;
+        GetRequest::timeout(&self.query).map_err(|_| ForwardReason::Options)?;
         let requirement = decide::for_get(request)?;
         let key = ObjectKey::new(namespace.unwrap_or_default(), &self.request.name);
         let source = self.source(AnswerKind::Object, &Selection::default())?;

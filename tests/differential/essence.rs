@@ -60,6 +60,9 @@ impl List {
 
     /// Unknown.raw, its ListMeta: resourceVersion and continue.
     fn of_protobuf(body: &[u8]) -> Option<Self> {
+        // TypeMeta comes first, and in it the kind last.
+        let length = usize::from(*body.get(5)?);
+        body.get(6..6 + length)?.ends_with(b"List").then_some(())?;
         let (bytes, taken) = protobuf::without(body, &[&[2, 1, 2], &[2, 1, 3]])?;
         let mut list = Self { bytes, ..Self::default() };
         for text in taken {

@@ -17,6 +17,7 @@ mod front;
 mod generate;
 mod judge;
 mod kinds;
+mod listed;
 mod objects;
 mod protobuf;
 mod report;

@@ -110,6 +110,7 @@ impl Runner {
             tally.repeated += usize::from(repeats > 0);
             match verdict {
                 Verdict::Same => {}
+                Verdict::Listed(heading) => tally.list(heading),
                 Verdict::Unsettled(why) => {
                     eprintln!("unsettled: {}: {why}", case.curl());
                     tally.unsettled += 1;
@@ -133,7 +134,7 @@ impl Runner {
             let (answers, cache_status) = lanes.ask(case, written, slow).await?;
             let verdict = judge(case, &answers);
             let again = match &verdict {
-                Verdict::Same => false,
+                Verdict::Same | Verdict::Listed(_) => false,
                 Verdict::Unsettled(_) => true,
                 Verdict::Different(_) => may_lag(case),
             };

@@ -80,13 +80,13 @@ impl Field {
     }
 
     /// Creates an object; one of a type that was just defined, as soon as it is served.
-    pub(crate) async fn create(&self, path: &str, object: &Value) -> Result<Value> {
+    pub(crate) async fn create(&self, path: &str, object: &Value) -> Result<Response> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let body = object.to_string();
             let response = self.write(Method::POST, path, "application/json", body).await?;
             if response.status == StatusCode::CREATED {
-                return response.json();
+                return Ok(response);
             }
             let starting = matches!(
                 response.status,

@@ -51,6 +51,7 @@ const ENOUGH: usize = 50;
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     classes: BTreeMap<Class, BTreeMap<String, usize>>,
+    listed: BTreeMap<&'static str, usize>,
     /// Compared again, because the direct answers differed from each other or a copy lagged.
     pub(crate) repeated: usize,
     /// Never settled.
@@ -60,7 +61,10 @@ pub(crate) struct Tally {
 impl Class {
     /// Of a case that the API server answered with `direct`.
     pub(crate) fn of(case: &Case, direct: &Answer) -> Self {
-        if !(200..300).contains(&direct.status) {
+        let errors = [&b"{\"type\":\"ERROR\""[..], b"\x0a\x05ERROR"];
+        let is_error = |body: &[u8]| errors.iter().any(|start| body.starts_with(start));
+        let in_frame = direct.body.get(4..).is_some_and(is_error);
+        if !(200..300).contains(&direct.status) || is_error(&direct.body) || in_frame {
             return Self::Refused;
         }
         let continues = case.option("continue").is_some_and(|token| !token.is_empty());
@@ -99,6 +103,11 @@ impl Tally {
         *self.classes.entry(class).or_default().entry(word).or_default() += 1;
     }
 
+    /// Adds a difference that the documentation lists.
+    pub(crate) fn list(&mut self, heading: &'static str) {
+        *self.listed.entry(heading).or_default() += 1;
+    }
+
     /// Adds what another run counted.
     pub(crate) fn merge(&mut self, other: Self) {
         for (class, words) in other.classes {
@@ -106,6 +115,9 @@ impl Tally {
             for (word, count) in words {
                 *own.entry(word).or_default() += count;
             }
+        }
+        for (heading, count) in other.listed {
+            *self.listed.entry(heading).or_default() += count;
         }
         self.repeated += other.repeated;
         self.unsettled += other.unsettled;
@@ -154,6 +166,9 @@ impl fmt::Display for Tally {
                 .collect();
             let class = format!("{class:?}");
             writeln!(f, "{class:20}{all:>8}{hits:>8}{misses:>8}  {}", rest.join(", "))?;
+        }
+        for (heading, count) in &self.listed {
+            writeln!(f, "{count} differences under \"{heading}\"")?;
         }
         write!(f, "{} in all, {} repeated, {} unsettled", self.all(), self.repeated, self.unsettled)
     }

@@ -8,7 +8,8 @@ use http::Method;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::Value;
+use serde::Deserialize;
+use watchgate_cluster::Response;
 
 use crate::ask::Lanes;
 use crate::case::{Case, Shape};
@@ -55,7 +56,7 @@ impl Writer {
         let name = names.choose(&mut self.random).context("no names")?;
         let turn = self.turn;
         if self.random.random_bool(0.2) {
-            let path = format!("{collection}/{name}?gracePeriodSeconds=0");
+            let path = format!("{collection}/{name}?gracePeriodSeconds=0&propagationPolicy=Background");
             let gone = self.field.write(Method::DELETE, &path, MERGE, String::new()).await?;
             ensure!(gone.status.is_success(), "{path}: {gone:?}");
             let made = self.field.create(&collection, &object(kind, namespace, name, turn)?).await?;
@@ -70,13 +71,23 @@ impl Writer {
         let path = format!("{collection}/{name}");
         let done = self.field.write(Method::PATCH, &path, MERGE, patch).await?;
         ensure!(done.status.is_success(), "{path}: {done:?}");
-        version(&done.json()?)
+        version(&done)
     }
 }
 
-fn version(object: &Value) -> Result<u64> {
-    let version = object["metadata"]["resourceVersion"].as_str();
-    Ok(version.with_context(|| object.to_string())?.parse()?)
+/// The version of the object in an answer, whose value may be too deep for a JSON tree.
+fn version(response: &Response) -> Result<u64> {
+    #[derive(Deserialize)]
+    struct Object {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Metadata {
+        resource_version: String,
+    }
+    let object: Object = serde_json::from_slice(&response.body)?;
+    Ok(object.metadata.resource_version.parse()?)
 }
 
 /// Lists a page of everything on both servers, for versions and continue tokens.

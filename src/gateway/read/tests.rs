@@ -123,6 +123,8 @@ fn gets_are_served_unless_they_are_quorum_reads() {
         ("/api/v1/namespaces/ns/pods/a", Err(ForwardReason::Quorum)),
         ("/api/v1/namespaces/ns", Err(ForwardReason::Quorum)),
         ("/api/v1/namespaces/ns/pods/a?resourceVersion=x", Err(ForwardReason::Options)),
+        ("/api/v1/nodes/n?resourceVersion=0&timeout=30s", Ok((Requirement::Any, "n"))),
+        ("/api/v1/nodes/n?resourceVersion=0&timeout=30", Err(ForwardReason::Options)),
         // Not where such objects are.
         ("/api/v1/pods/a?resourceVersion=0", Err(ForwardReason::Resource)),
         ("/api/v1/namespaces/ns/nodes/n?resourceVersion=0", Err(ForwardReason::Resource)),

@@ -6,6 +6,7 @@
 //! in the table is forwarded.
 
 pub mod custom;
+mod deprecation;
 pub mod documents;
 pub mod driver;
 
