@@ -53,12 +53,12 @@ pub enum Transform {
 /// The form of a [`super::status::Status`], negotiated apart from the answer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusForm {
-    /// Compact JSON with a newline; indented without one when [`is_pretty`].
+    /// Compact JSON with a newline.
     Json,
+    /// Indented JSON without one.
+    Indented,
     /// The protobuf envelope.
     Protobuf,
-    /// No clause can carry a status: indented JSON whatever the client says.
-    Fallback,
 }
 
 /// Why upstream has to make the answer.
@@ -104,11 +104,17 @@ pub fn negotiate(
     Err(ForwardReason::NotAcceptable)
 }
 
-/// Chooses the form of an error. A client that only accepts transformed answers gets the fallback.
-pub fn negotiate_status(accept: Option<&str>) -> Result<StatusForm, ForwardReason> {
+/// Chooses the form of an error. `pretty` is what [`is_pretty`] says of the request. A client that
+/// accepts nothing that can carry a status, such as one that takes transformed answers only, gets
+/// indented JSON.
+///
+/// # Errors
+/// The form is one that upstream has to write.
+pub fn negotiate_status(accept: Option<&str>, pretty: bool) -> Result<StatusForm, ForwardReason> {
+    let json = |pretty| if pretty { StatusForm::Indented } else { StatusForm::Json };
     let accept = accept.unwrap_or_default();
     if accept.is_empty() {
-        return Ok(StatusForm::Json);
+        return Ok(json(pretty));
     }
     for clause in &clauses(accept)? {
         for supported in Supported::ALL.into_iter().filter(|one| clause.names(one.name())) {
@@ -116,14 +122,14 @@ pub fn negotiate_status(accept: Option<&str>) -> Result<StatusForm, ForwardReaso
             let has_server_version = !clause.parameter("sv").unwrap_or_default().is_empty();
             if is_plain && !has_server_version && allows_stream(clause, supported) {
                 return match supported {
-                    Supported::Json => Ok(StatusForm::Json),
+                    Supported::Json => Ok(json(pretty || clause.is_pretty())),
                     Supported::Protobuf => Ok(StatusForm::Protobuf),
                     Supported::Yaml => Err(ForwardReason::Yaml),
                 };
             }
         }
     }
-    Ok(StatusForm::Fallback)
+    Ok(StatusForm::Indented)
 }
 
 /// Whether JSON that is no stream is to be indented, by the query or by who asks (semantics §6.3).
@@ -214,8 +220,7 @@ fn form(
         Supported::Protobuf => MediaType::Protobuf,
         Supported::Yaml => return Err(ForwardReason::Yaml),
     };
-    let is_pretty = clause.parameter("pretty") == Some("1");
-    if is_pretty && media_type == MediaType::Json && kind != AnswerKind::Watch {
+    if clause.is_pretty() && media_type == MediaType::Json && kind != AnswerKind::Watch {
         return Err(ForwardReason::Pretty);
     }
     let transform = match target {
@@ -226,6 +231,18 @@ fn form(
         Target::Metadata { .. } | Target::Upstream => return Err(ForwardReason::Transform),
     };
     Ok(Negotiated { media_type, transform })
+}
+
+// === impl StatusForm ===
+
+impl StatusForm {
+    /// The `Content-Type` of an answer in this form.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json | Self::Indented => MediaType::Json.content_type(AnswerKind::Object),
+            Self::Protobuf => MediaType::Protobuf.content_type(AnswerKind::Object),
+        }
+    }
 }
 
 // === impl MediaType ===

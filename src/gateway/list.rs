@@ -34,6 +34,7 @@ pub struct List {
     tail: Bytes,
     lead: &'static [u8],
     separator: &'static [u8],
+    has_more: bool,
 }
 
 /// The items, with what separates them inside.
@@ -73,7 +74,7 @@ pub fn list(
     request: &ListRequest,
     audience: &AudienceKey,
 ) -> List {
-    let range = key_range(audience);
+    let range = list_range(audience, request);
     let everything = audience.selection.is_everything();
     let (items, rest) =
         if everything && codec.lists_as_held(audience.form) && request.limit.is_none() {
@@ -82,7 +83,8 @@ pub fn list(
             let limit = request
                 .limit
                 .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
-            let (chosen, rest) = choose(snapshot, audience, &range, limit, scope);
+            let single = single_key(scope, request, audience);
+            let (chosen, rest) = choose(snapshot, audience, &range, limit, single.as_ref());
             (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
         };
     let form = audience.form;
@@ -99,6 +101,7 @@ pub fn list(
         items,
         lead,
         separator,
+        has_more: rest.continue_token.is_some(),
     }
 }
 
@@ -114,7 +117,7 @@ pub fn looks_at(
         return 0;
     }
     let limit = request.limit.filter(|_| everything).map_or(u64::MAX, NonZeroU64::get);
-    let in_scope = snapshot.objects.count(key_range(audience));
+    let in_scope = snapshot.objects.count(list_range(audience, request));
     in_scope.min(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
@@ -126,6 +129,25 @@ pub fn key_range(audience: &AudienceKey) -> KeyRange {
     }
 }
 
+/// The keys that a list can show: those of its scope, from where it goes on.
+fn list_range(audience: &AudienceKey, request: &ListRequest) -> KeyRange {
+    let range = key_range(audience);
+    let Some(start) = &request.start else { return range };
+    let place = ContinueToken { resource_version: None, start: start.clone() };
+    range.starting_at(&place.start_key(audience.namespace.as_deref().unwrap_or_default()))
+}
+
+/// A name in a known scope is one key, for which nothing ever remains. A list that goes on is walked
+/// all the same.
+fn single_key(scope: Scope, request: &ListRequest, audience: &AudienceKey) -> Option<ObjectKey> {
+    let namespace = match scope {
+        Scope::Cluster => Some(""),
+        Scope::Namespaced => audience.namespace.as_deref(),
+    };
+    let name = audience.selection.field.required_name().filter(|_| request.start.is_none())?;
+    namespace.map(|namespace| ObjectKey::new(namespace, name))
+}
+
 /// The first `limit` objects that the audience admits, and what remains of the scope. A list stops
 /// with a continue token when its limit is reached and keys remain, matching or not.
 fn choose<'a>(
@@ -133,15 +155,9 @@ fn choose<'a>(
     audience: &AudienceKey,
     range: &KeyRange,
     limit: usize,
-    scope: Scope,
+    single: Option<&ObjectKey>,
 ) -> (Vec<&'a Object>, Rest) {
-    // A name in a known scope is one key, for which nothing ever remains.
-    let single = match scope {
-        Scope::Cluster => Some(""),
-        Scope::Namespaced => audience.namespace.as_deref(),
-    };
-    if let (Some(name), Some(namespace)) = (audience.selection.field.required_name(), single) {
-        let key = ObjectKey::new(namespace, name);
+    if let Some(key) = single {
         let object = snapshot.objects.get(key.as_str());
         let chosen = object.into_iter().filter(|object| audience.admits(object)).collect();
         return (chosen, Rest::default());
@@ -209,6 +225,11 @@ impl Items {
 // === impl List ===
 
 impl List {
+    /// Whether a token in it tells how to go on.
+    pub fn has_more(&self) -> bool {
+        self.has_more
+    }
+
     /// Bytes of the body before compression.
     pub fn length(&self) -> usize {
         self.head.len() + self.items.len(self.lead, self.separator) + self.tail.len()
@@ -273,3 +294,6 @@ impl List {
         gzip.finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

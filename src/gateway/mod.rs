@@ -22,6 +22,7 @@ pub mod host;
 pub mod list;
 pub mod read;
 pub mod reason;
+mod refusal;
 mod request_body;
 pub mod serve;
 mod state;

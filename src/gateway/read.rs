@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, Method, Request, Version, header, request::Par
 
 use crate::{
     api::{
-        negotiate::{AnswerKind, is_pretty, negotiate, wants_gzip},
+        negotiate::{AnswerKind, StatusForm, is_pretty, negotiate, negotiate_status, wants_gzip},
         object_key::ObjectKey,
         options::{GetRequest, ListOptions, ListRequest, WatchRequest},
         query::Query,
@@ -43,6 +43,8 @@ pub struct Read {
     pub requirement: Requirement,
     /// Whether a large answer may be compressed.
     pub gzip: bool,
+    /// The form of a failure; `None` for one that only upstream writes.
+    pub status_form: Option<StatusForm>,
     /// What the asker must be allowed to do.
     pub attributes: Arc<Attributes>,
 }
@@ -127,6 +129,10 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn get(self, namespace: Option<&str>) -> Result<Read, ForwardReason> {
+        // Go quotes what is not printable by tables of its own, and a refusal quotes the name.
+        if !self.request.name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ForwardReason::Path);
+        }
         let request = GetRequest::parse(&self.query).map_err(|_| ForwardReason::Options)?;
         GetRequest::timeout(&self.query).map_err(|_| ForwardReason::Options)?;
         let requirement = decide::for_get(request)?;
@@ -196,12 +202,15 @@ impl Asked<'_> {
     ) -> Result<Read, ForwardReason> {
         let headers = &self.parts.headers;
         let user_agent = first_line(headers, header::USER_AGENT)?;
-        if !matches!(what, What::Watch(..)) && is_pretty(&self.query, user_agent) {
+        let pretty = is_pretty(&self.query, user_agent);
+        if pretty && !matches!(what, What::Watch(..)) {
             return Err(ForwardReason::Accept);
         }
+        let accept = first_line(headers, header::ACCEPT)?;
+        let status_form = negotiate_status(accept, pretty).ok();
         let gzip = wants_gzip(first_line(headers, header::ACCEPT_ENCODING)?);
         let Self { served, attributes, .. } = self;
-        Ok(Read { what, served, source, requirement, gzip, attributes })
+        Ok(Read { what, served, source, requirement, gzip, status_form, attributes })
     }
 }
 

@@ -7,9 +7,8 @@ use http::HeaderValue;
 /// Why memory did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardReason {
-    /// An object that memory does not hold; upstream says so in its own words.
-    Absent,
-    /// The form asked for is not kept (tables, YAML, pretty printing).
+    /// The form asked for is not kept (tables, YAML, pretty printing), or a failure is to be worded in
+    /// such a form.
     Accept,
     /// The shard is not filled yet, or cannot be.
     Cold,
@@ -57,7 +56,6 @@ impl ForwardReason {
     /// The word for `detail=` and metric labels.
     pub const fn detail(self) -> &'static str {
         match self {
-            Self::Absent => "absent",
             Self::Accept => "accept",
             Self::Cold => "cold",
             Self::Credentials => "credentials",
@@ -81,7 +79,6 @@ impl ForwardReason {
     /// The `Cache-Status` header.
     pub const fn header(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Absent => "watchgate; fwd=miss; detail=absent",
             Self::Accept => "watchgate; fwd=bypass; detail=accept",
             Self::Cold => "watchgate; fwd=uri-miss; detail=cold",
             Self::Credentials => "watchgate; fwd=bypass; detail=credentials",
@@ -110,7 +107,6 @@ mod tests {
     #[test]
     fn header_and_label_agree() {
         for reason in [
-            ForwardReason::Absent,
             ForwardReason::Accept,
             ForwardReason::Cold,
             ForwardReason::Credentials,

@@ -11,12 +11,19 @@ use http::Response;
 use tracing::warn;
 
 use crate::{
-    api::{negotiate::AnswerKind, object_key::ObjectKey, options::ListRequest, resource::Scope},
+    api::{
+        negotiate::AnswerKind,
+        object_key::ObjectKey,
+        options::ListRequest,
+        resource::{GroupVersionResource, Scope},
+        status::{GroupResource, Status},
+    },
     cache::audience::AudienceKey,
     codec::watch_event::Form,
     identity::access::{Access, Authorized},
     shards::{
         hub::Hub,
+        rebuilds::Rebuilds,
         registry::{MemoryFull, Need, Registry},
         shard::Shard,
     },
@@ -33,6 +40,7 @@ use super::{
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
+    refusal,
     state::{self, Readable},
     watch::{Limits, begin},
 };
@@ -43,6 +51,7 @@ pub struct Server {
     types: Types,
     registry: Arc<Registry>,
     proofs: Arc<Proofs>,
+    rebuilds: Arc<Rebuilds>,
     hubs: Arc<[Arc<Hub>]>,
     access: Access,
 }
@@ -61,7 +70,8 @@ impl Server {
         hubs: Arc<[Arc<Hub>]>,
         access: Access,
     ) -> Self {
-        Self { types, registry, proofs, hubs, access }
+        let rebuilds = Arc::new(Rebuilds::new());
+        Self { types, registry, proofs, rebuilds, hubs, access }
     }
 
     /// The answer to a read that its asker is allowed.
@@ -80,8 +90,9 @@ impl Server {
             _ => state::LIST,
         };
         let arrived = circumstances.arrived;
-        let (proofs, requirement) = (&self.proofs, read.requirement);
-        let readable = state::readable(proofs, &shard, requirement, patience, arrived).await?;
+        let (proofs, rebuilds) = (&self.proofs, &self.rebuilds);
+        let readable =
+            state::readable(proofs, rebuilds, &shard, read.requirement, patience, arrived).await?;
         // The wait may have outlived the permission.
         let authorized = match self.access.renew(authorized).await {
             Ok(Some(authorized)) => authorized,
@@ -92,13 +103,19 @@ impl Server {
         let media_type = shard.key().representation.media_type();
         let typed = |body, kind| answer::typed(body, media_type.content_type(kind));
         let mut response = match read.what {
-            What::Get(key) => {
-                let bytes = get(&readable, &shard, &key, read.source.form, authorized)?;
+            What::Get(ref key) => {
+                let found = get(&readable, &shard, key, read.source.form, authorized);
+                let Some(bytes) = found else {
+                    return refusal::refuse(&read, &not_found(&read, key), circumstances);
+                };
                 typed(ResponseBody::whole(bytes.into(), max_frame), AnswerKind::Object)
             }
             What::List(request, audience) => {
                 let scope = read.served.resource.scope;
                 let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
+                if list.has_more() && !self.registry.is_full() {
+                    shard.keep(&readable.snapshot);
+                }
                 let (bytes, is_gzip) = answer::encoded(list, read.gzip).await;
                 let mut response = typed(ResponseBody::whole(bytes, max_frame), AnswerKind::List);
                 if is_gzip {
@@ -161,8 +178,13 @@ fn get(
     key: &ObjectKey,
     form: Form,
     _authorized: Authorized,
-) -> Result<Bytes, ForwardReason> {
-    list::get(&readable.snapshot, shard.codec(), key, form).ok_or(ForwardReason::Absent)
+) -> Option<Bytes> {
+    list::get(&readable.snapshot, shard.codec(), key, form)
+}
+
+fn not_found(read: &Read, key: &ObjectKey) -> Status {
+    let GroupVersionResource { group, resource, .. } = &read.served.resource.gvr;
+    Status::not_found(GroupResource::new(group, resource), key.name())
 }
 
 async fn make_list(

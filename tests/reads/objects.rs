@@ -30,7 +30,9 @@ pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
             (format!("{object}?resourceVersion=0&limit=x&watch=true&labelSelector=!"), kept),
             (format!("{object}?resourceVersion=x"), Expected::Forward("options")),
             (format!("{object}?resourceVersion=0&pretty=1"), Expected::Forward("accept")),
-            (format!("{collection}/absent?resourceVersion=0"), absent(kept)),
+            (format!("{collection}/absent?resourceVersion=0"), kept),
+            (format!("{collection}/absent?resourceVersion={version}"), kept),
+            (format!("{collection}/&absent\"{{}}?resourceVersion=0"), kept),
         ];
         for (target, expected) in cases {
             read(&both, &target, &accept, expected, &mut tally).await?;
@@ -40,6 +42,16 @@ pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
     for accept in ["application/yaml", "text/html", "application/json;as=Table;g=none;v=v1"] {
         let target = format!("{object}?resourceVersion=0");
         read(&both, &target, accept, Expected::Forward("accept"), &mut tally).await?;
+    }
+    // A failure's form is chosen apart from the object's.
+    let metadata = Form::JsonMetadata.accept(false);
+    for (accept, expected) in [
+        (format!("{metadata},application/json"), Expected::Hit),
+        (format!("{metadata},application/yaml"), Expected::Forward("accept")),
+        (format!("{metadata},application/vnd.kubernetes.protobuf"), Expected::Hit),
+    ] {
+        let target = format!("{collection}/absent?resourceVersion=0");
+        read(&both, &target, &accept, expected, &mut tally).await?;
     }
     // Waiting takes three seconds on either side.
     if kind.resource == "pods" || kind.custom {
@@ -56,12 +68,5 @@ pub(crate) fn kept(kind: &Kind, form: Form) -> Expected {
     match form {
         Form::Protobuf if kind.custom => Expected::Forward("accept"),
         _ => Expected::Hit,
-    }
-}
-
-fn absent(kept: Expected) -> Expected {
-    match kept {
-        Expected::Hit => Expected::Forward("absent"),
-        other => other,
     }
 }

@@ -118,22 +118,28 @@ fn chooses_transforms_that_fit_the_answer() {
 
 #[test]
 fn negotiates_errors_apart() {
+    use StatusForm::{Indented, Json, Protobuf};
     let only_transforms = "application/json;as=Table;v=v1;g=meta.k8s.io";
-    for (accept, expected) in [
-        ("", Ok(StatusForm::Json)),
-        ("*/*", Ok(StatusForm::Json)),
-        ("application/*", Ok(StatusForm::Json)),
-        ("application/vnd.kubernetes.protobuf", Ok(StatusForm::Protobuf)),
-        ("application/yaml", Err(Yaml)),
-        ("text/html", Ok(StatusForm::Fallback)),
-        (only_transforms, Ok(StatusForm::Fallback)),
-        (&format!("{only_transforms},application/json"), Ok(StatusForm::Json)),
-        (&metadata_informer("PartialObjectMetadata"), Ok(StatusForm::Json)),
-        ("application/json;stream=watch", Ok(StatusForm::Json)),
-        ("application/json;sv=v1", Ok(StatusForm::Fallback)),
+    for (accept, plain, pretty) in [
+        ("", Ok(Json), Ok(Indented)),
+        ("*/*", Ok(Json), Ok(Indented)),
+        ("application/*", Ok(Json), Ok(Indented)),
+        ("application/vnd.kubernetes.protobuf", Ok(Protobuf), Ok(Protobuf)),
+        ("application/yaml", Err(Yaml), Err(Yaml)),
+        ("text/html", Ok(Indented), Ok(Indented)),
+        (only_transforms, Ok(Indented), Ok(Indented)),
+        (&format!("{only_transforms},application/json"), Ok(Json), Ok(Indented)),
+        (&format!("{only_transforms};pretty=1,application/json"), Ok(Json), Ok(Indented)),
+        (&metadata_informer("PartialObjectMetadata"), Ok(Json), Ok(Indented)),
+        ("application/json;stream=watch", Ok(Json), Ok(Indented)),
+        ("application/json;pretty=1", Ok(Indented), Ok(Indented)),
+        ("application/json;pretty=true", Ok(Json), Ok(Indented)),
+        ("application/json;sv=v1", Ok(Indented), Ok(Indented)),
     ] {
-        assert_eq!(negotiate_status(Some(accept)), expected, "{accept}");
+        assert_eq!(negotiate_status(Some(accept), false), plain, "{accept}");
+        assert_eq!(negotiate_status(Some(accept), true), pretty, "{accept} indented");
     }
+    assert_eq!(negotiate_status(None, false), Ok(Json));
 }
 
 #[test]
@@ -186,7 +192,7 @@ proptest! {
     fn never_panics(near in "(application/json|[*/;=,q.1 ]|as=Table|é)*", any in ".*") {
         for accept in [&near, &any] {
             let _ = negotiate(Some(accept), List, Custom);
-            let _ = negotiate_status(Some(accept));
+            let _ = negotiate_status(Some(accept), false);
             let _ = wants_gzip(Some(accept));
         }
     }
