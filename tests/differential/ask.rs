@@ -11,6 +11,7 @@ use crate::case::{Asker, Case};
 use crate::front::Side;
 use crate::front::wire::Wire;
 use crate::judge::Answers;
+use crate::receive::receive;
 use crate::setup::Field;
 
 /// Connections to both servers, as many as requests at the same time.
@@ -31,7 +32,12 @@ impl Lanes {
 
     /// Direct, through the gateway, direct. `together` asks all three at the same time, for what takes
     /// long and changes nothing by that.
-    pub(crate) async fn ask(&self, case: &Case, written: u64, together: bool) -> Result<(Answers, String)> {
+    pub(crate) async fn ask(
+        &self,
+        case: &Case,
+        written: u64,
+        together: bool,
+    ) -> Result<(Answers, String)> {
         let _turn = self.turns.acquire().await?;
         let (before, ours, after) = if together {
             tokio::try_join!(
@@ -48,6 +54,24 @@ impl Lanes {
         Ok((Answers { before, ours, after, together, written }, from))
     }
 
+    /// The same, all at once, on connections of their own. `open` gets a permit for each head.
+    pub(crate) async fn open(
+        &self,
+        case: &Case,
+        written: u64,
+        open: &Semaphore,
+    ) -> Result<(Answers, String)> {
+        let one = async |side: Side| -> Result<Answer> {
+            let mut wire = self.field.front.wire(side).await.context("connecting")?;
+            wire.send(self.request(side, case)).await.context("sending")?;
+            Ok(receive(&mut wire, case, || open.add_permits(1)).await?.0)
+        };
+        let direct = Side::Direct;
+        let (before, ours, after) = tokio::try_join!(one(direct), one(Side::Through), one(direct))?;
+        let from = ours.header("cache-status").unwrap_or("none").to_owned();
+        Ok((Answers { before, ours, after, together: true, written }, from))
+    }
+
     /// One answer of one server.
     pub(crate) async fn one(&self, side: Side, case: &Case) -> Result<Answer> {
         let idle = &self.idle[usize::from(side == Side::Through)];
@@ -55,8 +79,9 @@ impl Lanes {
         let kept = idle.lock().pop();
         if let Some(mut wire) = kept {
             let sent = wire.send(&request).await;
-            let answer = if sent.is_ok() { Answer::read(&mut wire, case).await } else { Err(anyhow::anyhow!("closed")) };
-            if let Ok((answer, reusable)) = answer {
+            if sent.is_ok()
+                && let Ok((answer, reusable)) = receive(&mut wire, case, || {}).await
+            {
                 if reusable {
                     idle.lock().push(wire);
                 }
@@ -66,7 +91,7 @@ impl Lanes {
         }
         let mut wire = self.field.front.wire(side).await.context("connecting")?;
         wire.send(&request).await.context("sending")?;
-        let Ok((answer, reusable)) = Answer::read(&mut wire, case).await else {
+        let Ok((answer, reusable)) = receive(&mut wire, case, || {}).await else {
             return Ok(Answer::none());
         };
         if reusable {

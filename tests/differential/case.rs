@@ -108,7 +108,9 @@ impl Case {
             method => command.push_str(&format!(" -X {method}")),
         }
         match self.asker {
-            Asker::Reader | Asker::Local => command.push_str(r#" -H "Authorization: Bearer $TOKEN""#),
+            Asker::Reader | Asker::Local => {
+                command.push_str(r#" -H "Authorization: Bearer $TOKEN""#)
+            }
             Asker::Wrong => command.push_str(" -H 'Authorization: Bearer wrong'"),
             Asker::Nobody => {}
         }
@@ -146,7 +148,7 @@ impl Case {
     /// Whether a full answer is a list with a version of its own.
     pub(crate) fn is_list(&self) -> bool {
         let shape = self.plain.as_ref().map_or(self.shape, |(shape, _)| *shape);
-        shape != Shape::Object && !self.may_watch()
+        matches!(shape, Shape::Collection | Shape::WatchPath) && !self.may_watch()
     }
 
     /// Whether a watch ends by itself within seconds.
@@ -179,7 +181,11 @@ impl Case {
         let matching = self.option("resourceVersionMatch").unwrap_or_default();
         let limit = self.option("limit").and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
         let exact = matching == "Exact" || (matching.is_empty() && limit > 0);
-        if exact && version > 0 && !self.may_watch() { Bound::Same } else { Bound::AtLeast(version) }
+        if exact && version > 0 && !self.may_watch() {
+            Bound::Same
+        } else {
+            Bound::AtLeast(version)
+        }
     }
 }
 

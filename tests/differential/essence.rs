@@ -76,6 +76,18 @@ impl List {
     }
 }
 
+/// Where the digits of the list's version stand.
+pub(crate) fn version_place(body: &[u8]) -> Option<Range<usize>> {
+    if body.starts_with(PROTOBUF) {
+        let digits = List::of(body).version?.to_string();
+        let length = u8::try_from(digits.len()).ok()?;
+        let field = [&[0x12, length], digits.as_bytes()].concat();
+        let start = find(body, &field)? + 2;
+        return Some(start..start + digits.len());
+    }
+    value(body, &metadata(body)?, "resourceVersion")
+}
+
 /// Where the list's own metadata stand. Typed lists have them in front of their items; in lists with
 /// sorted keys, which are those of custom resources and all YAML, they come last.
 fn metadata(body: &[u8]) -> Option<Range<usize>> {
@@ -155,7 +167,8 @@ fn bookmark(frame: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
             at = range.end;
             cuts.push(range);
         }
-        let version = cuts.first().and_then(|range| std::str::from_utf8(&frame[range.clone()]).ok());
+        let version =
+            cuts.first().and_then(|range| std::str::from_utf8(&frame[range.clone()]).ok());
         let version = version.and_then(|text| text.parse().ok());
         return Some((without(frame, &cuts), version));
     }

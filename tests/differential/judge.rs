@@ -4,7 +4,7 @@
 //! lists is left out, and nothing of a body but what [`crate::essence`] cuts out.
 
 use crate::answer::{Answer, End};
-use crate::case::{Bound, Case, Position};
+use crate::case::{Bound, Case, Position, Shape};
 use crate::essence::{List, Stream, without_present};
 use crate::listed::listed;
 
@@ -209,14 +209,16 @@ fn versions(
 ) -> Option<String> {
     let version = ours.version()?;
     let (least, most) = (before.version()?, after.version()?);
+    let written = if case.shape == Shape::Odd { 0 } else { answers.written };
     let wrong = match case.bound() {
-        Bound::Latest if answers.together => version < answers.written,
-        Bound::Latest => version < least || version > most || version < answers.written,
+        Bound::Latest if answers.together => version < written,
+        Bound::Latest => version < least || version > most || version < written,
         Bound::AtLeast(asked) => version < asked || (!answers.together && version > most),
-        Bound::Same => version != least || version != most,
+        // A list of one name is read from the store and says the present version.
+        Bound::Same => version < least || version > most,
     };
     wrong.then(|| {
-        let (bound, written) = (case.bound(), answers.written);
+        let bound = case.bound();
         format!("version {version}, direct {least} and {most}, written {written}: not {bound:?}")
     })
 }

@@ -18,8 +18,10 @@ mod generate;
 mod judge;
 mod kinds;
 mod listed;
+mod mangle;
 mod objects;
 mod protobuf;
+mod receive;
 mod report;
 mod run;
 mod setup;
@@ -35,7 +37,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use watchgate_cluster::Suite;
 
-use crate::run::{Plan, run};
+use crate::run::{Plan, find_mangled, run};
 use crate::setup::Field;
 
 /// Requests of a run in CI, and of a long one.
@@ -46,7 +48,11 @@ const BATCH: u64 = 1_000;
 fn main() -> ExitCode {
     let long = is_long().then_some(Duration::from_secs(3 * 3600));
     let patience = long.unwrap_or(Duration::from_secs(600));
-    Suite::new(Field::start).patience(patience).test("reads", reads).run()
+    Suite::new(Field::start)
+        .patience(patience)
+        .exclusive("mangled_answers_are_found", |field| find_mangled(field, 7, 400))
+        .exclusive("reads", reads)
+        .run()
 }
 
 async fn reads(field: Arc<Field>) -> Result<()> {

@@ -6,7 +6,12 @@ use serde_json::{Map, Value, json};
 use crate::kinds::Kind;
 
 /// An object. Its labels, and some of its fields, follow from the place of its name.
-pub(crate) fn object(kind: &Kind, namespace: Option<&str>, name: &str, place: usize) -> Result<Value> {
+pub(crate) fn object(
+    kind: &Kind,
+    namespace: Option<&str>,
+    name: &str,
+    place: usize,
+) -> Result<Value> {
     let mut object = content(kind.kind, place)?;
     object["apiVersion"] = kind.api_version().into();
     object["kind"] = kind.kind.into();
@@ -34,15 +39,25 @@ fn content(kind: &str, place: usize) -> Result<Value> {
     let selector = json!({ "matchLabels": labels });
     let target = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "x" });
     Ok(match kind {
-        "ConfigMap" => json!({ "data": { "b": "2", "a": "\u{fc}\n" }, "binaryData": { "c": "AAEC/w==" } }),
-        "Secret" if place == 1 => json!({ "type": "example.com/other", "data": { "key": "AAEC/w==" } }),
+        "ConfigMap" => {
+            json!({ "data": { "b": "2", "a": "\u{fc}\n" }, "binaryData": { "c": "AAEC/w==" } })
+        }
+        "Secret" if place == 1 => {
+            json!({ "type": "example.com/other", "data": { "key": "AAEC/w==" } })
+        }
         "Secret" => json!({ "stringData": { "key": "value" } }),
         "Pod" => json!({ "spec": pod_spec() }),
-        "Service" if place == 1 => json!({ "spec": { "clusterIP": "None", "ports": [{ "port": 80 }] } }),
+        "Service" if place == 1 => {
+            json!({ "spec": { "clusterIP": "None", "ports": [{ "port": 80 }] } })
+        }
         "Service" => json!({ "spec": { "selector": labels, "ports": [{ "port": 80 }] } }),
-        "Endpoints" => json!({ "subsets": [{ "addresses": [{ "ip": "192.0.2.1" }], "ports": [{ "port": 1 }] }] }),
+        "Endpoints" => {
+            json!({ "subsets": [{ "addresses": [{ "ip": "192.0.2.1" }], "ports": [{ "port": 1 }] }] })
+        }
         "ServiceAccount" => json!({ "imagePullSecrets": [{ "name": "pull" }] }),
-        "ReplicationController" => json!({ "spec": { "replicas": 0, "selector": labels, "template": template } }),
+        "ReplicationController" => {
+            json!({ "spec": { "replicas": 0, "selector": labels, "template": template } })
+        }
         "PodTemplate" => json!({ "template": template }),
         "Event" => json!({
             "involvedObject": { "kind": "Pod", "name": "x" }, "reason": "Why", "type": "Normal",
@@ -50,16 +65,26 @@ fn content(kind: &str, place: usize) -> Result<Value> {
         }),
         "Node" if place == 1 => json!({ "spec": { "unschedulable": true } }),
         "Node" => json!({}),
-        "Deployment" | "DaemonSet" => json!({ "spec": { "selector": selector, "template": template } }),
+        "Deployment" | "DaemonSet" => {
+            json!({ "spec": { "selector": selector, "template": template } })
+        }
         "Job" => {
             let mut template = template;
             template["spec"]["restartPolicy"] = "Never".into();
             json!({ "spec": { "suspend": true, "template": template } })
         }
-        "Lease" => json!({ "spec": { "holderIdentity": "someone", "renewTime": "2026-01-02T03:04:05.000006Z" } }),
-        "EndpointSlice" => json!({ "addressType": "IPv4", "endpoints": [{ "addresses": ["192.0.2.2"] }], "ports": null }),
-        "ClusterRole" => json!({ "rules": [{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get"] }] }),
-        "HorizontalPodAutoscaler" => json!({ "spec": { "scaleTargetRef": target, "maxReplicas": 3 } }),
+        "Lease" => {
+            json!({ "spec": { "holderIdentity": "someone", "renewTime": "2026-01-02T03:04:05.000006Z" } })
+        }
+        "EndpointSlice" => {
+            json!({ "addressType": "IPv4", "endpoints": [{ "addresses": ["192.0.2.2"] }], "ports": null })
+        }
+        "ClusterRole" => {
+            json!({ "rules": [{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get"] }] })
+        }
+        "HorizontalPodAutoscaler" => {
+            json!({ "spec": { "scaleTargetRef": target, "maxReplicas": 3 } })
+        }
         "Widget" | "Globe" | "Bulk" => json!({ "spec": custom(place) }),
         other => bail!("no objects of {other}"),
     })
@@ -134,7 +159,9 @@ pub(crate) fn definitions() -> Vec<Value> {
             },
         })
     };
-    let paths = |paths: &[&str]| -> Value { paths.iter().map(|path| json!({ "jsonPath": path })).collect() };
+    let paths = |paths: &[&str]| -> Value {
+        paths.iter().map(|path| json!({ "jsonPath": path })).collect()
+    };
     let mut widget = version("v1", true);
     widget["selectableFields"] = paths(&[".spec.color", ".spec.size", ".spec.on"]);
     let mut globe = version("v1", true);

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use futures_util::stream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::ask::Lanes;
 use crate::case::Case;
 use crate::generate::Generator;
 use crate::judge::{Answers, Verdict, judge};
+use crate::mangle::manglings;
 use crate::report::Failure;
 use crate::setup::Field;
 use crate::shrink::shrink;
@@ -31,12 +35,22 @@ pub(crate) struct Plan {
 const QUICK: usize = 12;
 const SLOW: usize = 64;
 
+/// Watches that are open while the writer writes, of each batch.
+const LIVE: u64 = 24;
+
+/// They have so long to open.
+const OPENING: Duration = Duration::from_secs(1);
+
 /// So many failures are enough to look at.
 const FAILURES: usize = 12;
 
 /// A copy that lags has caught up after these.
-const REPEATS: [Duration; 4] =
-    [Duration::from_millis(30), Duration::from_millis(150), Duration::from_millis(500), Duration::from_secs(1)];
+const REPEATS: [Duration; 4] = [
+    Duration::from_millis(30),
+    Duration::from_millis(150),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
 
 /// Asks everything of `plan`; an error shows the failures.
 pub(crate) async fn run(field: Arc<Field>, plan: Plan) -> Result<Tally> {
@@ -51,7 +65,9 @@ pub(crate) async fn run(field: Arc<Field>, plan: Plan) -> Result<Tally> {
     let mut failures = Vec::new();
     let started = Instant::now();
     for batch in 0..plan.batches {
-        writer.write(&mut world).await?;
+        let (counted, mut failed) = runner.live(&mut writer, &mut world, batch).await?;
+        tally.merge(counted);
+        failures.append(&mut failed);
         explore(&runner.quick, &mut world).await?;
         let numbers = batch * plan.batch..(batch + 1) * plan.batch;
         let (counted, mut failed) = runner.batch(&world, numbers).await?;
@@ -64,7 +80,8 @@ pub(crate) async fn run(field: Arc<Field>, plan: Plan) -> Result<Tally> {
     eprintln!("seed {}, {:?}\n{tally}", plan.seed, started.elapsed());
     if !failures.is_empty() {
         let count = failures.len();
-        let shown: Vec<String> = runner.shrunk(&world, failures).await.iter().map(Failure::to_string).collect();
+        let shown: Vec<String> =
+            runner.shrunk(&world, failures).await.iter().map(Failure::to_string).collect();
         bail!("seed {}: {count} differences\n\n{}", plan.seed, shown.join("\n\n"));
     }
     let few = tally.unsettled * 200 <= tally.all();
@@ -86,15 +103,76 @@ struct Outcome {
     repeats: usize,
 }
 
+// === impl Outcome ===
+
+impl Outcome {
+    fn count(self, number: u64, case: Case, tally: &mut Tally, failures: &mut Vec<Failure>) {
+        let Self { verdict, answers, cache_status, repeats } = self;
+        tally.add(Class::of(&case, &answers.before), &cache_status);
+        tally.repeated += usize::from(repeats > 0);
+        match verdict {
+            Verdict::Same => {}
+            Verdict::Listed(heading) => tally.list(heading),
+            Verdict::Unsettled(why) => {
+                eprintln!("unsettled: {}: {why}", case.curl());
+                tally.unsettled += 1;
+            }
+            Verdict::Different(difference) => {
+                eprintln!("{number}: {}: {difference}", case.curl());
+                failures.push(Failure { number, case, difference, answers, cache_status });
+            }
+        }
+    }
+}
+
 // === impl Runner ===
 
 impl Runner {
-    async fn batch(&self, world: &World, numbers: std::ops::Range<u64>) -> Result<(Tally, Vec<Failure>)> {
+    /// Writes under watches that are open already. They can't be repeated, as the writes can't.
+    async fn live(
+        &self,
+        writer: &mut Writer,
+        world: &mut World,
+        batch: u64,
+    ) -> Result<(Tally, Vec<Failure>)> {
+        let cases: Vec<(u64, Case)> = (0..LIVE)
+            .map(|place| {
+                let number = batch * LIVE + place;
+                (number, Generator::new(world, !self.seed, number).live_watch())
+            })
+            .collect();
+        let (open, written) = (Semaphore::new(0), world.written);
+        let watches = cases.iter().map(|(_, case)| self.slow.open(case, written, &open));
+        let writes = async {
+            let all = u32::try_from(cases.len() * 3)?;
+            // Some wait for a version that won't come and open late.
+            drop(timeout(OPENING, open.acquire_many(all)).await);
+            writer.write(world).await
+        };
+        let (watched, wrote) = tokio::join!(join_all(watches), writes);
+        wrote?;
+        let mut tally = Tally::default();
+        let mut failures = Vec::new();
+        for ((number, case), watched) in cases.into_iter().zip(watched) {
+            let (answers, cache_status) = watched?;
+            let verdict = judge(&case, &answers);
+            let outcome = Outcome { verdict, answers, cache_status, repeats: 0 };
+            outcome.count(number, case, &mut tally, &mut failures);
+        }
+        Ok((tally, failures))
+    }
+
+    async fn batch(
+        &self,
+        world: &World,
+        numbers: std::ops::Range<u64>,
+    ) -> Result<(Tally, Vec<Failure>)> {
         let cases: Vec<(u64, Case)> = numbers
             .map(|number| (number, Generator::new(world, self.seed, number).case()))
             .collect();
         // Slow ones first, so that the batch doesn't wait for a few at its end.
-        let (slow, quick): (Vec<_>, Vec<_>) = cases.into_iter().partition(|(_, case)| is_slow(case));
+        let (slow, quick): (Vec<_>, Vec<_>) =
+            cases.into_iter().partition(|(_, case)| is_slow(case));
         let outcomes = stream::iter(slow.into_iter().chain(quick))
             .map(|(number, case)| async move {
                 let outcome = self.compare(&case, world.written).await;
@@ -105,21 +183,7 @@ impl Runner {
         let mut tally = Tally::default();
         let mut failures = Vec::new();
         while let Some((number, case, outcome)) = outcomes.next().await {
-            let Outcome { verdict, answers, cache_status, repeats } = outcome?;
-            tally.add(Class::of(&case, &answers.before), &cache_status);
-            tally.repeated += usize::from(repeats > 0);
-            match verdict {
-                Verdict::Same => {}
-                Verdict::Listed(heading) => tally.list(heading),
-                Verdict::Unsettled(why) => {
-                    eprintln!("unsettled: {}: {why}", case.curl());
-                    tally.unsettled += 1;
-                }
-                Verdict::Different(difference) => {
-                    eprintln!("{number}: {}: {difference}", case.curl());
-                    failures.push(Failure { number, case, difference, answers, cache_status });
-                }
-            }
+            outcome?.count(number, case, &mut tally, &mut failures);
         }
         Ok((tally, failures))
     }
@@ -156,9 +220,12 @@ impl Runner {
             let case = shrink(failure.case.clone(), 60, fails).await;
             let smaller = self.compare(&case, world.written).await;
             shown.push(match smaller {
-                Ok(Outcome { verdict: Verdict::Different(difference), answers, cache_status, .. }) => {
-                    Failure { number: failure.number, case, difference, answers, cache_status }
-                }
+                Ok(Outcome {
+                    verdict: Verdict::Different(difference),
+                    answers,
+                    cache_status,
+                    ..
+                }) => Failure { number: failure.number, case, difference, answers, cache_status },
                 // Not to be repeated: as it was.
                 _ => failure,
             });
@@ -177,4 +244,39 @@ fn is_slow(case: &Case) -> bool {
 /// Whether the gateway may answer with an older state than the API server.
 fn may_lag(case: &Case) -> bool {
     case.may_watch() || matches!(case.bound(), crate::case::Bound::AtLeast(_))
+}
+
+/// The judge finds every mangled answer, for as many real cases.
+pub(crate) async fn find_mangled(field: Arc<Field>, seed: u64, count: u64) -> Result<()> {
+    let runner = Runner { quick: Lanes::new(&field, QUICK), slow: Lanes::new(&field, SLOW), seed };
+    let mut world = World::new();
+    Writer::new(&field, seed).write(&mut world).await?;
+    explore(&runner.quick, &mut world).await?;
+    let world = &world;
+    let checks = stream::iter(0..count).map(|number| {
+        let (case, runner) = (Generator::new(world, seed, number).case(), &runner);
+        async move {
+            let Outcome { verdict, answers, .. } = runner.compare(&case, world.written).await?;
+            ensure!(!matches!(verdict, Verdict::Different(_)), "{}: {verdict:?}", case.curl());
+            if verdict != Verdict::Same || case.ends_at_once() {
+                return Ok(0);
+            }
+            let wrong = manglings(&case, &answers.before);
+            let all = wrong.len();
+            for (name, ours) in wrong {
+                let verdict = judge(&case, &Answers { ours, ..answers.clone() });
+                ensure!(
+                    matches!(verdict, Verdict::Different(_)),
+                    "{name} is not found: {}",
+                    case.curl()
+                );
+            }
+            Ok(all)
+        }
+    });
+    let found: Vec<usize> = checks.buffer_unordered(QUICK + SLOW).try_collect().await?;
+    let found: usize = found.iter().sum();
+    eprintln!("{found} mangled answers of {count} cases were found");
+    ensure!(found > 10 * usize::try_from(count)?, "only {found} mangled answers");
+    Ok(())
 }

@@ -56,17 +56,21 @@ impl Writer {
         let name = names.choose(&mut self.random).context("no names")?;
         let turn = self.turn;
         if self.random.random_bool(0.2) {
-            let path = format!("{collection}/{name}?gracePeriodSeconds=0&propagationPolicy=Background");
+            let path =
+                format!("{collection}/{name}?gracePeriodSeconds=0&propagationPolicy=Background");
             let gone = self.field.write(Method::DELETE, &path, MERGE, String::new()).await?;
             ensure!(gone.status.is_success(), "{path}: {gone:?}");
-            let made = self.field.create(&collection, &object(kind, namespace, name, turn)?).await?;
+            let made =
+                self.field.create(&collection, &object(kind, namespace, name, turn)?).await?;
             return version(&made);
         }
         let patch = match self.random.random_range(0..4) {
             0 => format!(r#"{{"metadata":{{"labels":{{"tier":"tier-{turn}"}}}}}}"#),
             1 => r#"{"metadata":{"labels":{"app":null,"tier":"front"}}}"#.to_owned(),
             2 if kind.is_custom() => format!(r#"{{"spec":{{"color":"red","size":{turn}}}}}"#),
-            _ => format!(r#"{{"metadata":{{"annotations":{{"turn":"{turn}"}},"labels":{{"app":"web"}}}}}}"#),
+            _ => format!(
+                r#"{{"metadata":{{"annotations":{{"turn":"{turn}"}},"labels":{{"app":"web"}}}}}}"#
+            ),
         };
         let path = format!("{collection}/{name}");
         let done = self.field.write(Method::PATCH, &path, MERGE, patch).await?;

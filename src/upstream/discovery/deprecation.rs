@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn versions_rank_as_in_kubernetes() {
-        let order = ["zebra", "ant", "v1alpha1", "v2alpha3", "v1beta1", "v1beta2", "v2beta1", "v1", "v2"];
+        let order =
+            ["zebra", "ant", "v1alpha1", "v2alpha3", "v1beta1", "v1beta2", "v2beta1", "v1", "v2"];
         for pair in order.windows(2) {
             assert!(rank(pair[0]) < rank(pair[1]), "{pair:?}");
         }

@@ -114,14 +114,26 @@ impl Generator<'_> {
         let list = if case.shape == Shape::Object || case.may_watch() { "" } else { "List" };
         let metadata = format!("as=PartialObjectMetadata{list};g=meta.k8s.io;v=v1");
         let wrong = if list.is_empty() { "List" } else { "" };
-        let accept = match self.weighted(&[(0, 32), (1, 18), (2, 7), (3, 7), (4, 5), (5, 4), (6, 3), (7, 1), (8, 12)]) {
+        let accept = match self.weighted(&[
+            (0, 32),
+            (1, 18),
+            (2, 7),
+            (3, 7),
+            (4, 5),
+            (5, 4),
+            (6, 3),
+            (7, 1),
+            (8, 12),
+        ]) {
             0 => JSON.to_owned(),
             1 => PROTOBUF.to_owned(),
             2 => format!("{JSON};{metadata}"),
             3 => format!("{PROTOBUF};{metadata}"),
             4 => format!("{PROTOBUF},{JSON}"),
             5 => format!("{PROTOBUF};{metadata},{JSON};{metadata},{JSON}"),
-            6 => format!("{JSON};as=Table;v=v1;g=meta.k8s.io,{JSON};as=Table;v=v1beta1;g=meta.k8s.io,{JSON}"),
+            6 => format!(
+                "{JSON};as=Table;v=v1;g=meta.k8s.io,{JSON};as=Table;v=v1beta1;g=meta.k8s.io,{JSON}"
+            ),
             7 => format!("{JSON};as=PartialObjectMetadata{wrong};g=meta.k8s.io;v=v1"),
             _ if self.odd() || self.chance(0.5) => self.pick(ODD).to_owned(),
             // None at all.

@@ -13,7 +13,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::case::{Asker, Case, Shape};
-use crate::kinds::{KINDS, Kind, LARGE, NAMESPACES};
+use crate::kinds::{KINDS, Kind, LARGE, Made, NAMESPACES};
 use crate::world::World;
 
 /// Makes requests about one state of the cluster.
@@ -64,6 +64,21 @@ impl<'a> Generator<'a> {
         case
     }
 
+    /// A watch of what the writer is about to change. It ends by itself after that.
+    pub(crate) fn live_watch(&mut self) -> Case {
+        let index =
+            self.weighted_index(|kind| if kind.made == Made::Elsewhere { 1 } else { kind.weight });
+        let kind = &KINDS[index];
+        let namespace = self.weighted(&[(Some(NAMESPACES[0]), 3), (None, 1)]);
+        let place = Place { kind, index, namespace: namespace.filter(|_| kind.namespaced) };
+        let mut case = Case::new(Shape::Collection, &place.collection());
+        self.add_watch_options(&mut case, place);
+        case.query.retain(|pair| !pair.starts_with("timeoutSeconds"));
+        case.query.push("timeoutSeconds=3".to_owned());
+        self.add_headers(&mut case);
+        case
+    }
+
     fn object(&mut self) -> Case {
         let place = self.place();
         let name = self.name(place);
@@ -108,8 +123,27 @@ impl<'a> Generator<'a> {
     fn name(&mut self, place: Place) -> &'static str {
         if self.chance(0.04) || self.odd() {
             let odd = [
-                "missing", "..", ".", "%2e%2e", "a%2Fb", "x%20y", "X", "a%25", "%C3%BC", "a,b", "%00",
-                "a%252Fb", "~", "a=b", "*", "a;b", "a+b", "-", "system:node", "(x)", "!",
+                "missing",
+                "..",
+                ".",
+                "%2e%2e",
+                "a%2Fb",
+                "x%20y",
+                "X",
+                "a%25",
+                "%C3%BC",
+                "a,b",
+                "%00",
+                "a%252Fb",
+                "~",
+                "a=b",
+                "*",
+                "a;b",
+                "a+b",
+                "-",
+                "system:node",
+                "(x)",
+                "!",
             ];
             return self.pick(&odd);
         }

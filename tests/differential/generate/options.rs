@@ -24,8 +24,14 @@ impl Generator<'_> {
         // None of these means anything for one object.
         if self.chance(0.05) {
             let option = self.pick(&[
-                "watch=true", "limit=x", "labelSelector=%3D", "resourceVersionMatch=Exact", "continue=x",
-                "exact=true", "fieldSelector=a", "timeoutSeconds=abc",
+                "watch=true",
+                "limit=x",
+                "labelSelector=%3D",
+                "resourceVersionMatch=Exact",
+                "continue=x",
+                "exact=true",
+                "fieldSelector=a",
+                "timeoutSeconds=abc",
             ]);
             case.query.push(option.to_owned());
         }
@@ -63,16 +69,33 @@ impl Generator<'_> {
         self.add_selectors(case, place);
         if self.chance(0.06) {
             let option = self.pick(&[
-                "watch=false", "watch=0", "watch=False", "allowWatchBookmarks=true", "timeoutSeconds=10",
-                "timeoutSeconds=-1", "export=true", "includeObject=Object", "includeObject=None",
-                "includeObject=bad", "shardSelector=x", "dryRun=All", "fieldManager=x", "gracePeriodSeconds=x",
+                "watch=false",
+                "watch=0",
+                "watch=False",
+                "allowWatchBookmarks=true",
+                "timeoutSeconds=10",
+                "timeoutSeconds=-1",
+                "export=true",
+                "includeObject=Object",
+                "includeObject=None",
+                "includeObject=bad",
+                "shardSelector=x",
+                "dryRun=All",
+                "fieldManager=x",
+                "gracePeriodSeconds=x",
             ]);
             case.query.push(option.to_owned());
         }
         if self.odd() {
             let option = self.pick(&[
-                "sendInitialEvents=true", "sendInitialEvents=false", "sendInitialEvents=", "timeoutSeconds=",
-                "timeoutSeconds=abc", "timeoutSeconds=1.5", "allowWatchBookmarks=junk", "sendInitialEvents",
+                "sendInitialEvents=true",
+                "sendInitialEvents=false",
+                "sendInitialEvents=",
+                "timeoutSeconds=",
+                "timeoutSeconds=abc",
+                "timeoutSeconds=1.5",
+                "allowWatchBookmarks=junk",
+                "sendInitialEvents",
                 "timeoutSeconds=99999999999999999999",
             ]);
             case.query.push(option.to_owned());
@@ -107,8 +130,13 @@ impl Generator<'_> {
             let value = self.weighted(&[("true", 8), ("1", 3), ("", 1), ("false", 1)]);
             push(case, "allowWatchBookmarks", Some(value));
         }
-        let seconds =
-            self.weighted(&[(Some("1"), 88), (Some("2"), 4), (None, 5), (Some("0"), 1), (Some("-1"), 1)]);
+        let seconds = self.weighted(&[
+            (Some("1"), 88),
+            (Some("2"), 4),
+            (None, 5),
+            (Some("0"), 1),
+            (Some("-1"), 1),
+        ]);
         push(case, "timeoutSeconds", seconds);
         if self.chance(0.04) {
             let limit = self.limit();
@@ -129,13 +157,29 @@ impl Generator<'_> {
             push(case, "pretty", Some(value));
         }
         if self.chance(0.03) {
-            let value = self.pick(&["30s", "1m", "0", "-1s", "abc", "", "5", "1h", "2m30s", "1e3s"]);
+            let value =
+                self.pick(&["30s", "1m", "0", "-1s", "abc", "", "5", "1h", "2m30s", "1e3s"]);
             push(case, "timeout", Some(value));
         }
         if self.chance(0.03) {
             let extra = self.pick(&[
-                "foo=bar", "%zz=1", "a;b=c", "", "=x", "limit", "Limit=1", "%6cimit=1", "limit=1;x", "_=1",
-                "resourceversion=0", "&&", "shardSelector=", "%", "labelSelector", "pretty", "x=%FF",
+                "foo=bar",
+                "%zz=1",
+                "a;b=c",
+                "",
+                "=x",
+                "limit",
+                "Limit=1",
+                "%6cimit=1",
+                "limit=1;x",
+                "_=1",
+                "resourceversion=0",
+                "&&",
+                "shardSelector=",
+                "%",
+                "labelSelector",
+                "pretty",
+                "x=%FF",
             ]);
             case.query.push(extra.to_owned());
         }
@@ -159,7 +203,18 @@ impl Generator<'_> {
 
     fn limit(&mut self) -> &'static str {
         if self.odd() {
-            let odd = ["abc", "", "1.5", "+1", "%2B1", "99999999999999999999", "0x1", "1e3", "01", "%201"];
+            let odd = [
+                "abc",
+                "",
+                "1.5",
+                "+1",
+                "%2B1",
+                "99999999999999999999",
+                "0x1",
+                "1e3",
+                "01",
+                "%201",
+            ];
             return self.pick(&odd);
         }
         self.weighted(&[("1", 8), ("2", 6), ("3", 6), ("5", 3), ("500", 8), ("0", 2), ("-5", 1)])
@@ -169,8 +224,22 @@ impl Generator<'_> {
     fn version(&mut self, place: Place, waits: bool) -> String {
         if self.odd() {
             let odd = [
-                "abc", "-1", "%2B5", "00", "01", "", "18446744073709551616", "%201", "1.0", "0x10", "1_000",
-                "007", "%00", "-0", "1e3", "%EF%BC%91",
+                "abc",
+                "-1",
+                "%2B5",
+                "00",
+                "01",
+                "",
+                "18446744073709551616",
+                "%201",
+                "1.0",
+                "0x10",
+                "1_000",
+                "007",
+                "%00",
+                "-0",
+                "1e3",
+                "%EF%BC%91",
             ];
             return self.pick(&odd).to_owned();
         }

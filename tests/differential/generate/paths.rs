@@ -54,9 +54,15 @@ const ELSEWHERE: &[&str] = &[
 impl Generator<'_> {
     pub(super) fn elsewhere(&mut self) -> Case {
         let path = self.pick(ELSEWHERE);
-        let mut case = Case::new(Shape::Odd, path);
+        let shape = if path.ends_with("/events") { Shape::Collection } else { Shape::Odd };
+        let mut case = Case::new(shape, path);
         if self.chance(0.5) {
-            let option = self.pick(&["resourceVersion=0", "limit=1", "watch=1&timeoutSeconds=1", "pretty=1"]);
+            let option = self.pick(&[
+                "resourceVersion=0",
+                "limit=1",
+                "watch=1&timeoutSeconds=1",
+                "pretty=1",
+            ]);
             case.query.extend(option.split('&').map(str::to_owned));
         }
         case

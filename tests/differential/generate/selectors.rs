@@ -8,8 +8,23 @@ use crate::case::Case;
 
 /// What a careful client encodes in a value.
 const CAREFUL: &AsciiSet = &CONTROLS
-    .add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b',').add(b'/').add(b';')
-    .add(b'<').add(b'=').add(b'>').add(b'?').add(b'\\').add(b'!').add(b'(').add(b')');
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'&')
+    .add(b'+')
+    .add(b',')
+    .add(b'/')
+    .add(b';')
+    .add(b'<')
+    .add(b'=')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'!')
+    .add(b'(')
+    .add(b')');
 /// What has to be encoded, lest the value end.
 const SPARSE: &AsciiSet = &CONTROLS.add(b' ').add(b'#').add(b'%').add(b'&').add(b'+').add(b'"');
 
