@@ -148,7 +148,13 @@ impl Asked<'_> {
         let requirement = decide::for_list(&request, schema)?;
         let selection = request.selection.clone();
         let source = self.source(AnswerKind::List, &selection)?;
-        let what = What::List(request, self.audience(namespace, &selection, source.form));
+        // Upstream narrows no list that continues: its token counts from the request's own scope.
+        let namespace = match request.start {
+            Some(_) => namespace,
+            None => self.narrowed(namespace, &selection),
+        };
+        let audience = AudienceKey { namespace, selection, form: source.form };
+        let what = What::List(request, audience);
         self.read(what, source, requirement)
     }
 
@@ -159,7 +165,8 @@ impl Asked<'_> {
         let requirement = decide::for_watch(&request)?;
         let selection = request.selection.clone();
         let source = self.source(AnswerKind::Watch, &selection)?;
-        let audience = self.audience(namespace, &selection, source.form);
+        let namespace = self.narrowed(namespace, &selection);
+        let audience = AudienceKey { namespace, selection, form: source.form };
         self.read(What::Watch(request, audience), source, requirement)
     }
 
@@ -179,19 +186,17 @@ impl Asked<'_> {
     }
 
     /// Watchers and lists of one namespace are about it, whether path or selector says so.
-    fn audience(
+    fn narrowed(
         &self,
         namespace: Option<CompactString>,
         selection: &Selection,
-        form: Form,
-    ) -> AudienceKey {
+    ) -> Option<CompactString> {
         let selected = selection.field.required_namespace().filter(|name| !name.is_empty());
-        let namespace = namespace.or_else(|| match self.served.resource.scope {
+        namespace.or_else(|| match self.served.resource.scope {
             Scope::Namespaced => selected.map(CompactString::from),
             // Cluster-scoped objects have no namespace that could be narrowed to.
             Scope::Cluster => None,
-        });
-        AudienceKey { namespace, selection: selection.clone(), form }
+        })
     }
 
     fn read(

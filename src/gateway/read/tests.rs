@@ -306,6 +306,14 @@ fn an_audience_is_narrowed_to_the_namespace_that_is_meant() {
             assert_eq!(audience.namespace.as_deref(), expected, "{target}{suffix}");
         }
     }
+    // A list that continues is about what its path says, whatever is selected.
+    let next = format!("continue={}&fieldSelector=metadata.namespace%3Dx", token(Some(7)));
+    for (target, expected) in [("/api/v1/pods", None), ("/api/v1/namespaces/ns/pods", Some("ns"))] {
+        let What::List(_, audience) = get(&format!("{target}?{next}")).unwrap().what else {
+            panic!("{target} is a list")
+        };
+        assert_eq!(audience.namespace.as_deref(), expected, "{target}");
+    }
 }
 
 #[test]
