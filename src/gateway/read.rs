@@ -19,7 +19,6 @@ use crate::{
         selector::Selection,
     },
     cache::audience::AudienceKey,
-    codec::watch_event::Form,
     config::policy::{ResourcePolicies, ResourcePolicy},
     identity::review::Attributes,
     upstream::discovery::{ServedType, Types},

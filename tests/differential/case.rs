@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 
 /// What the path names, by the generator's intention.
@@ -47,6 +48,8 @@ pub(crate) struct Case {
     pub(crate) query: Vec<String>,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) asker: Asker,
+    /// Over a shared HTTP/2 connection in place of HTTP/1.1.
+    pub(crate) http2: bool,
 }
 
 /// What the version of an answer's list or initial state must be.
@@ -73,6 +76,7 @@ impl Case {
             query: Vec::new(),
             headers: Vec::new(),
             asker: Asker::Reader,
+            http2: false,
         }
     }
 
@@ -101,7 +105,8 @@ impl Case {
     /// The command that repeats it, with the server and the token as variables of the shell.
     pub(crate) fn curl(&self) -> String {
         let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-        let mut command = "curl -sk --path-as-is --globoff -i".to_owned();
+        let version = if self.http2 { "--http2" } else { "--http1.1" };
+        let mut command = format!("curl -sk -i {version} --path-as-is --globoff");
         match self.method {
             "GET" => {}
             "HEAD" => command.push_str(" --head"),
@@ -139,6 +144,19 @@ impl Case {
         })
     }
 
+    /// Whether a client library for HTTP/2 would send it.
+    pub(crate) fn fits_http2(&self) -> bool {
+        let forbidden = ["TE", "Connection", "Content-Length"];
+        let fits = |(name, value): &(&str, String)| {
+            !forbidden.contains(name) && HeaderValue::from_str(value).is_ok()
+        };
+        // A 401 ends the whole connection, and whatever else is on it.
+        let known = matches!(self.asker, Asker::Reader | Asker::Local);
+        let target = self.target();
+        let plain = target.starts_with('/') && target.parse::<http::Uri>().is_ok();
+        known && plain && self.headers.iter().all(fits)
+    }
+
     /// Whether the answer may be a stream.
     pub(crate) fn may_watch(&self) -> bool {
         let asks = self.option("watch").is_some_and(|value| is_true(&value));
@@ -163,7 +181,23 @@ impl Case {
         seconds.is_some_and(|seconds| seconds < 0)
     }
 
-    /// The version that was asked for, or that of the continue token.
+    /// The version of the state that is asked for, or after which events are.
+    pub(crate) fn past_version(&self) -> Option<u64> {
+        let token = self.option("continue").filter(|token| !token.is_empty() && !self.may_watch());
+        match token {
+            Some(token) => u64::try_from(Position::decode(&token)?.version).ok(),
+            None => self.option("resourceVersion")?.parse().ok().filter(|version| *version > 0),
+        }
+    }
+
+    /// Whether a field selector asks for one name.
+    pub(crate) fn selects_one_name(&self) -> bool {
+        let selector = self.option("fieldSelector").unwrap_or_default();
+        let is_name = |term: &str| term.starts_with("metadata.name=") && term != "metadata.name=";
+        selector.split(',').any(is_name)
+    }
+
+    /// What the version of an answer must be.
     pub(crate) fn bound(&self) -> Bound {
         let text = self.option("resourceVersion").unwrap_or_default();
         let version = text.parse::<u64>().unwrap_or(0);

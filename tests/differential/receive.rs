@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use bytes::BytesMut;
 use flate2::read::GzDecoder;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::timeout;
+use watchgate_cluster::Streaming;
 
 use crate::answer::{Answer, End};
 use crate::case::Case;
@@ -25,19 +27,48 @@ pub(crate) async fn receive(
     let head = wire.head().await?;
     opened();
     let (body, end) = body(wire, &head, case).await?;
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let lines = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
+    let closes = head.headers.get("connection").is_some_and(|value| value == "close");
+    let answer = answer(case, head.status, &head.headers, body, end)?;
+    Ok((answer, end == End::Complete && !closes))
+}
+
+/// The same, of a stream of an HTTP/2 connection.
+pub(crate) async fn receive_stream(mut stream: Streaming, case: &Case) -> Result<Answer> {
+    let mut body = BytesMut::new();
+    let end = loop {
+        let Ok(chunk) = timeout(patience(case), stream.chunk()).await else { break End::Left };
+        match chunk {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break End::Complete,
+            Err(_) => break End::Broken,
+        }
+    };
+    answer(case, stream.status, &stream.headers, body.to_vec(), end)
+}
+
+fn answer(
+    case: &Case,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Vec<u8>,
+    end: End,
+) -> Result<Answer> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let lines = headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
     let mut headers: Vec<(String, String)> = lines.collect();
     headers.sort();
-    let closes = head.headers.get("connection").is_some_and(|value| value == "close");
-    let mut answer = Answer { status: head.status.as_u16(), headers, body, end };
+    let mut answer = Answer { status: status.as_u16(), headers, body, end };
     if answer.header("content-encoding") == Some("gzip") && case.method != "HEAD" {
         let mut plain = Vec::new();
         GzDecoder::new(answer.body.as_slice()).read_to_end(&mut plain)?;
         answer.body = plain;
     }
-    let reusable = end == End::Complete && !closes;
-    Ok((answer, reusable))
+    Ok(answer)
+}
+
+/// How long a silence within a body may be.
+fn patience(case: &Case) -> Duration {
+    if case.may_watch() && !case.ends() { QUIET } else { Duration::from_secs(60) }
 }
 
 async fn body(wire: &mut Wire, head: &Head, case: &Case) -> Result<(Vec<u8>, End)> {
@@ -48,10 +79,9 @@ async fn body(wire: &mut Wire, head: &Head, case: &Case) -> Result<(Vec<u8>, End
     if !chunked {
         return Ok((wire.body(head).await?.to_vec(), End::Complete));
     }
-    let patience = if case.may_watch() && !case.ends() { QUIET } else { Duration::from_secs(60) };
     let mut body = BytesMut::new();
     loop {
-        let Ok(chunk) = timeout(patience, chunk(wire)).await else {
+        let Ok(chunk) = timeout(patience(case), chunk(wire)).await else {
             return Ok((body.to_vec(), End::Left));
         };
         match chunk {

@@ -20,7 +20,7 @@ use crate::setup::Field;
 use crate::shrink::shrink;
 use crate::tally::{Class, Tally};
 use crate::world::World;
-use crate::writer::{Writer, explore};
+use crate::writer::{Writer, explore, warm};
 
 /// How much is asked.
 #[derive(Clone, Copy, Debug)]
@@ -55,11 +55,12 @@ const REPEATS: [Duration; 4] = [
 /// Asks everything of `plan`; an error shows the failures.
 pub(crate) async fn run(field: Arc<Field>, plan: Plan) -> Result<Tally> {
     let runner = Runner {
-        quick: Lanes::new(&field, QUICK),
-        slow: Lanes::new(&field, SLOW),
+        quick: Lanes::new(&field, QUICK)?,
+        slow: Lanes::new(&field, SLOW)?,
         seed: plan.seed,
     };
     let mut world = World::new();
+    warm(&runner.quick, &mut world).await?;
     let mut writer = Writer::new(&field, plan.seed);
     let mut tally = Tally::default();
     let mut failures = Vec::new();
@@ -106,9 +107,15 @@ struct Outcome {
 // === impl Outcome ===
 
 impl Outcome {
-    fn count(self, number: u64, case: Case, tally: &mut Tally, failures: &mut Vec<Failure>) {
+    fn count(
+        self,
+        (number, case): (u64, Case),
+        start: u64,
+        tally: &mut Tally,
+        failures: &mut Vec<Failure>,
+    ) {
         let Self { verdict, answers, cache_status, repeats } = self;
-        tally.add(Class::of(&case, &answers.before), &cache_status);
+        tally.add(Class::of(&case, &answers.before, start), &cache_status);
         tally.repeated += usize::from(repeats > 0);
         match verdict {
             Verdict::Same => {}
@@ -157,7 +164,7 @@ impl Runner {
             let (answers, cache_status) = watched?;
             let verdict = judge(&case, &answers);
             let outcome = Outcome { verdict, answers, cache_status, repeats: 0 };
-            outcome.count(number, case, &mut tally, &mut failures);
+            outcome.count((number, case), world.start, &mut tally, &mut failures);
         }
         Ok((tally, failures))
     }
@@ -183,7 +190,7 @@ impl Runner {
         let mut tally = Tally::default();
         let mut failures = Vec::new();
         while let Some((number, case, outcome)) = outcomes.next().await {
-            outcome?.count(number, case, &mut tally, &mut failures);
+            outcome?.count((number, case), world.start, &mut tally, &mut failures);
         }
         Ok((tally, failures))
     }
@@ -248,7 +255,8 @@ fn may_lag(case: &Case) -> bool {
 
 /// The judge finds every mangled answer, for as many real cases.
 pub(crate) async fn find_mangled(field: Arc<Field>, seed: u64, count: u64) -> Result<()> {
-    let runner = Runner { quick: Lanes::new(&field, QUICK), slow: Lanes::new(&field, SLOW), seed };
+    let runner =
+        Runner { quick: Lanes::new(&field, QUICK)?, slow: Lanes::new(&field, SLOW)?, seed };
     let mut world = World::new();
     Writer::new(&field, seed).write(&mut world).await?;
     explore(&runner.quick, &mut world).await?;

@@ -18,6 +18,9 @@ pub(crate) fn smaller(case: &Case) -> Vec<Case> {
     if case.method != "GET" {
         add(&|case| case.method = "GET");
     }
+    if case.http2 {
+        add(&|case| case.http2 = false);
+    }
     if case.asker != Asker::Reader {
         add(&|case| case.asker = Asker::Reader);
     }

@@ -5,6 +5,8 @@ use crate::kinds::KINDS;
 /// Versions and tokens that mean something.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
+    /// Before this version the gateway had not seen every type in every form.
+    pub(crate) start: u64,
     /// The newest version that a write got.
     pub(crate) written: u64,
     /// Versions that lists of each kind had, and writes of it, oldest first.

@@ -2,6 +2,7 @@
 //! learns of versions and continue tokens.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
@@ -92,6 +93,33 @@ fn version(response: &Response) -> Result<u64> {
     }
     let object: Object = serde_json::from_slice(&response.body)?;
     Ok(object.metadata.resource_version.parse()?)
+}
+
+/// Asks the gateway for every type in every form until it has it, if it is to have it.
+pub(crate) async fn warm(lanes: &Lanes, world: &mut World) -> Result<()> {
+    let metadata = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    let (json, protobuf) = ("application/json", "application/vnd.kubernetes.protobuf");
+    for kind in KINDS {
+        let forms = [json, protobuf].map(|form| [form.to_owned(), format!("{form};{metadata}")]);
+        for accept in forms.concat() {
+            let mut case = Case::new(Shape::Collection, &kind.collection(None));
+            case.query.push("resourceVersion=0".to_owned());
+            case.headers.push(("Accept", accept));
+            let deadline = Instant::now() + Duration::from_secs(20);
+            loop {
+                let answer = lanes.one(Side::Through, &case).await?;
+                let from = answer.header("cache-status").unwrap_or_default();
+                if !from.ends_with("cold") {
+                    break;
+                }
+                ensure!(Instant::now() < deadline, "{}: {from}", case.curl());
+            }
+        }
+    }
+    let case = Case::new(Shape::Collection, "/api/v1/namespaces");
+    let now = List::of(&lanes.one(Side::Direct, &case).await?.body);
+    world.start = now.version.context("a list without a version")?;
+    Ok(())
 }
 
 /// Lists a page of everything on both servers, for versions and continue tokens.

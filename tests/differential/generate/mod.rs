@@ -61,6 +61,7 @@ impl<'a> Generator<'a> {
             (Asker::Nobody, 1),
             (Asker::Wrong, 1),
         ]);
+        case.http2 = self.chance(0.15) && case.fits_http2();
         case
     }
 
@@ -76,6 +77,7 @@ impl<'a> Generator<'a> {
         case.query.retain(|pair| !pair.starts_with("timeoutSeconds"));
         case.query.push("timeoutSeconds=3".to_owned());
         self.add_headers(&mut case);
+        case.http2 = self.chance(0.3) && case.fits_http2();
         case
     }
 
