@@ -114,7 +114,7 @@ impl Case {
         }
         match self.asker {
             Asker::Reader | Asker::Local => {
-                command.push_str(r#" -H "Authorization: Bearer $TOKEN""#)
+                command.push_str(r#" -H "Authorization: Bearer $TOKEN""#);
             }
             Asker::Wrong => command.push_str(" -H 'Authorization: Bearer wrong'"),
             Asker::Nobody => {}

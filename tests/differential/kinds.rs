@@ -1,7 +1,7 @@
 //! The types that are read, and what a selector can ask of each.
 
 /// A type.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
     /// `/api/v1` or `/apis/GROUP/VERSION`.
     pub(crate) group: &'static str,

@@ -20,7 +20,7 @@ pub(crate) fn manglings(case: &Case, right: &Answer) -> Vec<(String, Answer)> {
     {
         if right.header(header).is_some() {
             add(&format!("no {header}"), &|answer| {
-                answer.headers.retain(|(name, _)| name != header)
+                answer.headers.retain(|(name, _)| name != header);
             });
             add(&format!("another {header}"), &|answer| {
                 for (name, value) in &mut answer.headers {

@@ -16,8 +16,8 @@ pub(crate) fn object(
     object["apiVersion"] = kind.api_version().into();
     object["kind"] = kind.kind.into();
     let labels = json!({
-        "app": if place % 2 == 0 { "web" } else { "db" },
-        "tier": if place % 3 == 0 { "front" } else { "back" },
+        "app": if place.is_multiple_of(2) { "web" } else { "db" },
+        "tier": if place.is_multiple_of(3) { "front" } else { "back" },
         "size": format!("{place}"),
         "example.com/part": "of.a_whole",
     });
@@ -100,11 +100,11 @@ fn custom(place: usize) -> Value {
     let deep = (0..200).fold(json!("deep"), |inside, _| json!({ "d": [inside] }));
     let numbers = json!([1, 2.5, 1e21, 1e-7, 9_007_199_254_740_993_i64, i64::MIN, null, -0.0]);
     let mut spec = json!({
-        "size": 7, "on": place % 2 == 0,
+        "size": 7, "on": place.is_multiple_of(2),
         "more": { "z": numbers, "B": {}, "a": [], "\u{fc}": "<&>\u{2028}", "deep": deep },
     });
     if place != 2 {
-        spec["color"] = if place % 2 == 0 { "red".into() } else { "blue".into() };
+        spec["color"] = if place.is_multiple_of(2) { "red".into() } else { "blue".into() };
     }
     spec
 }

@@ -81,8 +81,11 @@ pub(crate) async fn run(field: Arc<Field>, plan: Plan) -> Result<Tally> {
     eprintln!("seed {}, {:?}\n{tally}", plan.seed, started.elapsed());
     if !failures.is_empty() {
         let count = failures.len();
-        let shown: Vec<String> =
-            runner.shrunk(&world, failures).await.iter().map(Failure::to_string).collect();
+        let shown: Vec<String> = Box::pin(runner.shrunk(&world, failures))
+            .await
+            .iter()
+            .map(Failure::to_string)
+            .collect();
         bail!("seed {}: {count} differences\n\n{}", plan.seed, shown.join("\n\n"));
     }
     let few = tally.unsettled * 200 <= tally.all();
@@ -212,6 +215,9 @@ impl Runner {
             let Some(pause) = REPEATS.get(repeats).filter(|_| again) else {
                 return Ok(Outcome { verdict, answers, cache_status, repeats });
             };
+            if let Verdict::Different(difference) = verdict {
+                eprintln!("again: {}: {difference}", case.curl());
+            }
             tokio::time::sleep(*pause).await;
             repeats += 1;
         }
@@ -224,7 +230,7 @@ impl Runner {
                 let outcome = self.compare(&case, world.written).await;
                 outcome.is_ok_and(|outcome| matches!(outcome.verdict, Verdict::Different(_)))
             };
-            let case = shrink(failure.case.clone(), 60, fails).await;
+            let case = Box::pin(shrink(failure.case.clone(), 60, fails)).await;
             let smaller = self.compare(&case, world.written).await;
             shown.push(match smaller {
                 Ok(Outcome {

@@ -118,6 +118,6 @@ impl Fixture for Field {
     }
 
     async fn stop(self) -> Result<()> {
-        self.front.stop().await
+        Box::pin(self.front.stop()).await
     }
 }

@@ -52,9 +52,8 @@ impl<'a> Generator<'a> {
             self.respell(&mut case);
         }
         self.add_headers(&mut case);
-        if self.chance(0.01) {
-            case.method = "HEAD";
-        }
+        case.method =
+            self.weighted(&[("GET", 985), ("HEAD", 11), ("OPTIONS", 2), ("ODD", 1), ("get", 1)]);
         case.asker = self.weighted(&[
             (Asker::Reader, 190),
             (Asker::Local, 8),

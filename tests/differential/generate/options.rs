@@ -67,6 +67,12 @@ impl Generator<'_> {
             push(case, "continue", Some(&token));
         }
         self.add_selectors(case, place);
+        self.add_other_verbs_options(case);
+        self.add_common_options(case);
+    }
+
+    /// Options that mean nothing for a list, or not on their own.
+    fn add_other_verbs_options(&mut self, case: &mut Case) {
         if self.chance(0.06) {
             let option = self.pick(&[
                 "watch=false",
@@ -100,7 +106,6 @@ impl Generator<'_> {
             ]);
             case.query.push(option.to_owned());
         }
-        self.add_common_options(case);
     }
 
     pub(super) fn add_watch_options(&mut self, case: &mut Case, place: Place) {
@@ -180,6 +185,9 @@ impl Generator<'_> {
                 "labelSelector",
                 "pretty",
                 "x=%FF",
+                "x={`|^\\}",
+                "x=\"<\"",
+                "x=\u{fc}",
             ]);
             case.query.push(extra.to_owned());
         }

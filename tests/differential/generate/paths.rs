@@ -91,7 +91,7 @@ impl Generator<'_> {
         let slashes: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
         let slash = self.pick(&slashes);
         let letter = self.random.random_range(1..path.len());
-        let respelt = match self.random.random_range(0..16) {
+        let respelt = match self.random.random_range(0..18) {
             0 | 1 => format!("{path}/"),
             2 => format!("{path}//"),
             3 | 4 => format!("{}/{}", &path[..slash], &path[slash..]),
@@ -104,6 +104,8 @@ impl Generator<'_> {
             11 => format!("{path}%00"),
             12 => path.to_uppercase(),
             13 => format!("{path};x=1"),
+            16 => format!("https://example.com{path}"),
+            17 => format!("{path}`\u{fc}{{"),
             14 if !path[letter..].starts_with(['%', '/']) && path.is_char_boundary(letter + 1) => {
                 let byte = path.as_bytes()[letter];
                 format!("{}%{byte:02x}{}", &path[..letter], &path[letter + 1..])

@@ -5,7 +5,7 @@ use crate::protobuf;
 
 fn list(body: &str) -> (String, Option<u64>, Option<String>) {
     let List { bytes, version, token } = List::of(body.as_bytes());
-    (String::from_utf8(bytes).unwrap(), version, token)
+    (String::from_utf8(bytes).expect("UTF-8"), version, token)
 }
 
 #[test]
