@@ -15,6 +15,7 @@ mod access_log;
 pub mod answer;
 pub mod body;
 pub mod decide;
+pub mod encoding;
 pub mod forward;
 pub mod headers;
 pub mod health;
@@ -29,7 +30,10 @@ mod state;
 pub mod tunnel;
 pub mod watch;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -106,7 +110,10 @@ impl Gateway {
             Ok(read) => {
                 let audit_id = head.headers.get(AUDIT_ID).cloned();
                 let circumstances = Circumstances { arrived, connection, audit_id };
-                let answered = self.answer_from_memory(read, &credential, &circumstances).await;
+                let timeout = read.timeout;
+                let answering =
+                    Box::pin(self.answer_from_memory(read, &credential, &circumstances));
+                let answered = within(timeout, arrived, answering).await;
                 match answered {
                     Ok(response) => return response,
                     Err(reason) => reason,
@@ -191,6 +198,20 @@ impl Gateway {
             "readyz" => health::answer("readyz", &(self.parts.readiness)(), verbose),
             _ => health::unknown(),
         })
+    }
+}
+
+/// Memory makes nobody wait longer than they said: what is not there by then upstream answers.
+async fn within<T>(
+    timeout: Option<Duration>,
+    arrived: Instant,
+    answering: impl Future<Output = Result<T, ForwardReason>>,
+) -> Result<T, ForwardReason> {
+    match timeout.and_then(|timeout| arrived.checked_add(timeout)) {
+        None => answering.await,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), answering)
+            .await
+            .unwrap_or(Err(ForwardReason::Timeout)),
     }
 }
 

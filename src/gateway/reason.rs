@@ -7,7 +7,7 @@ use http::HeaderValue;
 /// Why memory did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardReason {
-    /// The form asked for is not kept (tables, YAML, pretty printing), or a failure is to be worded in
+    /// The form asked for is not kept (tables, YAML), or a failure is to be worded in
     /// such a form.
     Accept,
     /// The shard is not filled yet, or cannot be.
@@ -38,6 +38,8 @@ pub enum ForwardReason {
     Resource,
     /// The access review could not be asked.
     Review,
+    /// The time that the client allowed (`timeout=`) was over while memory waited.
+    Timeout,
     /// The log begins after the version asked for.
     Uncovered,
     /// Another protocol is asked for on this connection.
@@ -71,6 +73,7 @@ impl ForwardReason {
             Self::Quorum => "quorum",
             Self::Resource => "resource",
             Self::Review => "review",
+            Self::Timeout => "timeout",
             Self::Uncovered => "uncovered",
             Self::Upgrade => "upgrade",
         }
@@ -94,6 +97,7 @@ impl ForwardReason {
             Self::Quorum => "watchgate; fwd=bypass; detail=quorum",
             Self::Resource => "watchgate; fwd=bypass; detail=resource",
             Self::Review => "watchgate; fwd=bypass; detail=review",
+            Self::Timeout => "watchgate; fwd=stale; detail=timeout",
             Self::Uncovered => "watchgate; fwd=miss; detail=uncovered",
             Self::Upgrade => "watchgate; fwd=bypass; detail=upgrade",
         })
@@ -122,6 +126,7 @@ mod tests {
             ForwardReason::Quorum,
             ForwardReason::Resource,
             ForwardReason::Review,
+            ForwardReason::Timeout,
             ForwardReason::Uncovered,
             ForwardReason::Upgrade,
         ] {

@@ -6,6 +6,7 @@
 //! answer it (semantics §16).
 
 mod exchange;
+mod forms;
 mod kinds;
 mod lists;
 mod objects;
@@ -27,9 +28,10 @@ fn main() -> ExitCode {
         let name = |part: &str| format!("{part}_{}", kind.resource);
         suite = suite
             .test(&name("objects"), |both| objects::compare(both, kind))
+            .test(&name("forms"), |both| forms::compare(both, kind))
             .test(&name("lists"), |both| lists::compare(both, kind))
             .test(&name("watches"), |both| watches::compare(both, kind))
             .test(&name("script"), |both| script::compare(both, kind));
     }
-    suite.run()
+    suite.test("large", forms::large).run()
 }

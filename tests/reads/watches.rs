@@ -43,7 +43,7 @@ fn cases(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
     let unsent = "&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
     let bookmarks = "&allowWatchBookmarks=true";
     let future = "&resourceVersion=99999999";
-    let mut cases = Vec::new();
+    let mut cases = deprecated(kind, form);
     for rest in ["", "&resourceVersion=0", sent, unsent] {
         for marks in ["", bookmarks] {
             cases.push((format!("{path}{set}{rest}{marks}"), hit));
@@ -66,6 +66,46 @@ fn cases(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
         (format!("{path}&fieldSelector=spec.nonsense%3Dx"), options),
         (format!("{path}&resourceVersion=x"), options),
     ]);
+    cases
+}
+
+/// Watches whose verb stands in the path: those without `watch=1` are validated as lists are, begin
+/// with any state, and do not say where it ends (semantics §5.1).
+fn deprecated(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
+    let hit = kept(kind, form);
+    let options = Expected::Forward("options");
+    let collection = kind.within(NAMESPACES[1]).replace("/v1/", "/v1/watch/");
+    let object = format!("{collection}/{}", if kind.namespaced { "two" } else { "two-1" });
+    let set = "&labelSelector=set%3Dreads";
+    let mut cases = Vec::new();
+    for path in [&collection, &object] {
+        let path = format!("{path}?timeoutSeconds=1");
+        for marks in ["", "&allowWatchBookmarks=true"] {
+            cases.extend([
+                (format!("{path}{set}{marks}"), hit),
+                (format!("{path}{set}&resourceVersion=0{marks}"), hit),
+                (format!("{path}{set}&watch=0{marks}"), hit),
+                (format!("{path}{set}&watch=1{marks}"), hit),
+                (format!("{path}{set}&watch=1&resourceVersion=0{marks}"), hit),
+                (format!("{path}{set}&resourceVersion=99999999{marks}"), hit),
+            ]);
+        }
+        let sent = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+        cases.extend([
+            (format!("{path}{set}&limit=1&continue=x"), hit),
+            (format!("{path}{set}&watch=1&resourceVersion=1{sent}"), hit),
+            (format!("{path}{set}&resourceVersion=1{sent}"), options),
+            (format!("{path}&resourceVersionMatch=Exact"), options),
+            (format!("{path}&fieldSelector=metadata.name%3Dtwo,spec.nonsense%3Dx"), options),
+        ]);
+    }
+    cases.push((format!("{object}?timeoutSeconds=1&fieldSelector=metadata.name%3Dx"), options));
+    let everywhere = kind.everywhere().replace("/v1/", "/v1/watch/");
+    cases.push((format!("{everywhere}?timeoutSeconds=1{set}"), hit));
+    if kind.namespaced {
+        let nowhere = format!("{everywhere}/two?timeoutSeconds=1{set}");
+        cases.push((nowhere, Expected::Forward("resource")));
+    }
     cases
 }
 
