@@ -107,25 +107,39 @@ fn agree(changes: &[Change], acks: &[Ack]) -> Result<Vec<Known>, Violation> {
     for (key, mut acks) in claimed {
         let mut changes = written.remove(key).unwrap_or_default();
         while let Some(ack) = acks.pop_front() {
-            let next = changes.front().copied();
-            if ack.done == Done::Unknown {
-                // It may have happened: unless the change is what the next write says of itself.
-                if !acks.front().is_some_and(|following| matches(following, next)) {
+            match ack.done {
+                Done::Unknown => skip(&mut changes, acks.front().copied()),
+                Done::Deleted if changes.get(1).is_some_and(|change| matches(ack, Some(change))) => {
+                    // Pods are marked before they are deleted.
                     changes.pop_front();
                 }
+                Done::Deleted | Done::Put(_) => {}
+            }
+            if ack.done == Done::Unknown {
                 continue;
             }
-            if !matches(ack, next) {
+            let next = changes.pop_front();
+            let Some(change) = next.filter(|_| matches(ack, next)) else {
                 return broken(Rule::Reference, format!("{ack:?} isn't seen, but {next:?}"));
-            }
-            let change = changes.pop_front().map(|change| change.version).unwrap_or_default();
-            known.push(Known { version: change, begun: ack.begun, acked: ack.acked });
+            };
+            known.push(Known { version: change.version, begun: ack.begun, acked: ack.acked });
         }
         if let Some(change) = changes.front() {
             return broken(Rule::Reference, format!("{change:?}, which nobody wrote"));
         }
     }
     Ok(known)
+}
+
+/// Passes over what a write may have done whose answer was lost: everything before what the next write says of itself.
+fn skip(changes: &mut VecDeque<&Change>, following: Option<&Ack>) {
+    // A deletion may be two changes, a mark and an end.
+    for _ in 0..2 {
+        if following.is_some_and(|ack| matches(ack, changes.front().copied())) {
+            return;
+        }
+        changes.pop_front();
+    }
 }
 
 /// Whether a certain write is this change.
