@@ -27,6 +27,7 @@ pub(crate) struct Course {
     step: AtomicU64,
     open: AtomicUsize,
     peak: AtomicUsize,
+    events: AtomicUsize,
 }
 
 impl Course {
@@ -38,6 +39,7 @@ impl Course {
             step: AtomicU64::new(1),
             open: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            events: AtomicUsize::new(0),
         }
     }
 
@@ -60,6 +62,16 @@ impl Course {
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.peak.fetch_max(open, Ordering::Relaxed);
         Opened(self.clone())
+    }
+
+    /// Counts an event that a watcher was given.
+    pub(crate) fn event(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many events watchers were given so far.
+    pub(crate) fn events(&self) -> usize {
+        self.events.load(Ordering::Relaxed)
     }
 
     /// How many watches are open.

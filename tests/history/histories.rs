@@ -28,7 +28,10 @@ const WRITERS: usize = 3;
 
 /// A run's measures.
 struct Measure {
+    /// The churn lasts at least so long, and until there are `events`, but not longer than `most`.
     churn: Duration,
+    most: Duration,
+    /// The mean time between two writes of a writer.
     pause: Duration,
     disturbed: bool,
     events: usize,
@@ -41,17 +44,19 @@ pub(crate) fn is_long() -> bool {
 }
 
 fn measure() -> Measure {
-    let pause = Duration::from_millis(80);
+    let pause = Duration::from_millis(50);
     match is_long() {
         true => Measure {
             churn: Duration::from_secs(300),
+            most: Duration::from_secs(600),
             pause,
             disturbed: true,
             events: 500_000,
             injections: 20_000,
         },
         false => Measure {
-            churn: Duration::from_secs(45),
+            churn: Duration::from_secs(30),
+            most: Duration::from_secs(90),
             pause,
             disturbed: false,
             events: 100_000,
@@ -73,12 +78,18 @@ pub(crate) async fn hold(ground: Arc<Ground>) -> Result<()> {
     for (place, writer) in writers_of(&course, measure.pause) {
         writers.spawn(async move { Ok((place, writer.run().await?)) });
     }
+    let started = Instant::now();
     if measure.disturbed {
         disturbance::during(&course, measure.churn).await?;
     } else {
         sleep(measure.churn).await;
     }
-    let open = course.open();
+    // Some of them are the references'.
+    let wanted = measure.events + measure.events / 10;
+    while course.events() < wanted && started.elapsed() < measure.most {
+        sleep(Duration::from_millis(200)).await;
+    }
+    let (open, churned) = (course.open(), started.elapsed());
     course.phase.send_replace(Phase::Settling);
     let mut acks = vec![Vec::new(); KINDS.len()];
     while let Some(written) = writers.join_next().await {
@@ -96,14 +107,16 @@ pub(crate) async fn hold(ground: Arc<Ground>) -> Result<()> {
         let (kind, form, seen) = form??;
         observed[kind].push((form, seen));
     }
-    eprintln!("{open} watches were open when the writers were told to end");
+    let drained = started.elapsed();
     let end = version_at_the_end(&course).await?;
     let concurrent = course.peak();
     let cases = cases(observed, acks, brought, end)?;
     let judged = tokio::task::spawn_blocking(move || judge(&cases, measure.injections));
     let mut figures = judged.await??;
     figures.concurrent = concurrent;
-    eprintln!("{figures}");
+    let judged = started.elapsed();
+    eprintln!("{figures}churned {churned:.1?}, drained at {drained:.1?}, judged at {judged:.1?}");
+    eprintln!("{open} watches were open when the writers were told to end");
     required(&figures, &measure)
 }
 

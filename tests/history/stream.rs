@@ -126,6 +126,7 @@ impl Subject<'_> {
                 Frame::Error(code) => return Ok(End::Refused(code)),
                 Frame::Object { kind, object } => seen.push(told(&kind, object, keys, note)?),
             }
+            self.course.event();
             if ask.slow && !draining && random.percent(3) {
                 sleep(Duration::from_millis(200 + random.below(6_000) as u64)).await;
             }
