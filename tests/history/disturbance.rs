@@ -40,7 +40,9 @@ pub(crate) async fn during(course: &Arc<Course>, time: Duration) -> Result<()> {
         }
         cuts += 1;
     }
-    eprintln!("the way upstream was disturbed {cuts} times, the gateway restarted {restarts} times");
+    eprintln!(
+        "the way upstream was disturbed {cuts} times, the gateway restarted {restarts} times"
+    );
     tokio::time::sleep_until(deadline).await;
     Ok(())
 }

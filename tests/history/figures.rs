@@ -126,10 +126,17 @@ impl fmt::Display for Figures {
         row(f, "lists", |counts| counts.lists)?;
         row(f, "failed requests", |counts| counts.failures)?;
         writeln!(f, "watches open at once         {}", self.concurrent)?;
-        writeln!(f, "writes                       {} ({} unknown)", self.writes, self.unknown_writes)?;
+        writeln!(
+            f,
+            "writes                       {} ({} unknown)",
+            self.writes, self.unknown_writes
+        )?;
         writeln!(f, "lists replayed               {}", self.replayed)?;
         let [watches, lists] = ["watch", "list"].map(|verb| 100.0 * self.origins.share(verb));
-        writeln!(f, "from memory                  {watches:.1} % of watches, {lists:.1} % of lists")?;
+        writeln!(
+            f,
+            "from memory                  {watches:.1} % of watches, {lists:.1} % of lists"
+        )?;
         writeln!(f, "violations                   {}", self.violations)?;
         writeln!(f, "faults injected / found      {} / {}", self.injected(), self.found)?;
         writeln!(f, "{:?}\n{:?}", self.origins.0, self.injected)?;

@@ -44,7 +44,9 @@ impl WireForm {
     pub(crate) fn frame(self, bytes: &[u8]) -> Result<Frame> {
         match self.is_protobuf() {
             true => protobuf::frame(bytes),
-            false => json::frame(bytes).with_context(|| String::from_utf8_lossy(bytes).into_owned()),
+            false => {
+                json::frame(bytes).with_context(|| String::from_utf8_lossy(bytes).into_owned())
+            }
         }
     }
 

@@ -7,7 +7,9 @@ use anyhow::{Context, Result, ensure};
 use http::{Method, StatusCode};
 use parking_lot::RwLock;
 use serde_json::{Value, json};
-use watchgate_cluster::{Client, ClientBuilder, Cluster, Cutter, Fixture, Gateway, Protocol, Token};
+use watchgate_cluster::{
+    Client, ClientBuilder, Cluster, Cutter, Fixture, Gateway, Protocol, Token,
+};
 
 use crate::front::{authority_of, json_body, start_gateway, until_ready};
 use crate::kinds::{NAMESPACES, definition};
@@ -136,10 +138,12 @@ async fn gateway(cluster: &Cluster, cutter: &Cutter) -> Result<(Gateway, Arc<Ser
 /// Makes the namespaces and the custom type.
 async fn prepare(client: &Client) -> Result<()> {
     for name in NAMESPACES {
-        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let object =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         create(client, "/api/v1/namespaces", &object).await?;
     }
-    create(client, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition()).await?;
+    create(client, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition())
+        .await?;
     let started = Instant::now();
     let list = "/apis/history.example.com/v1/widgets";
     while client.get(list).send().await?.status != StatusCode::OK {

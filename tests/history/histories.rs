@@ -129,9 +129,8 @@ async fn observers(course: &Arc<Course>) -> Result<JoinSet<Result<(usize, usize,
             let (ready, wait) = oneshot::channel();
             let course = course.clone();
             waits.push(wait);
-            observers.spawn(async move {
-                Ok((place, form, observe(course, kind, form, ready).await?))
-            });
+            observers
+                .spawn(async move { Ok((place, form, observe(course, kind, form, ready).await?)) });
         }
     }
     for wait in waits {

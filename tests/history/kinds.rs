@@ -147,10 +147,8 @@ fn labels(random: &mut Seeded) -> Value {
 fn scopes_of_all_kinds() -> Vec<Scope> {
     let label = |term: Term| Scope { labels: vec![term], ..Scope::default() };
     let field = |term: Term| Scope { fields: vec![term], ..Scope::default() };
-    let within = |namespace: &str| Scope {
-        namespace: Some(namespace.to_owned()),
-        ..Scope::default()
-    };
+    let within =
+        |namespace: &str| Scope { namespace: Some(namespace.to_owned()), ..Scope::default() };
     let tier = || "tier".to_owned();
     let values = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
     vec![
@@ -164,7 +162,10 @@ fn scopes_of_all_kinds() -> Vec<Scope> {
         field(Term::is("metadata.name", "w0.2")),
         field(Term::is("metadata.namespace", NAMESPACES[2])),
         label(Term::NotIn("shard".to_owned(), values(&["0"]))),
-        Scope { labels: vec![Term::is_not("tier", "front"), Term::Exists("set".to_owned())], ..Scope::default() },
+        Scope {
+            labels: vec![Term::is_not("tier", "front"), Term::Exists("set".to_owned())],
+            ..Scope::default()
+        },
         within(NAMESPACES[1]),
         field(Term::is_not("metadata.namespace", NAMESPACES[0])),
     ]

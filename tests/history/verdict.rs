@@ -41,7 +41,9 @@ pub(crate) fn judge(cases: &[Case], injections: usize) -> Result<Figures> {
             let scope = format!("{:?}", recording.scope);
             let view = views.entry(scope).or_insert_with(|| View::new(&truth, &recording.scope));
             let outcome = check(&truth, view, recording);
-            for violation in outcome.violations.iter().take(SHOWN.saturating_sub(figures.violations)) {
+            for violation in
+                outcome.violations.iter().take(SHOWN.saturating_sub(figures.violations))
+            {
                 eprintln!("violation: {violation}");
             }
             figures.violations += outcome.violations.len();

@@ -200,7 +200,8 @@ impl AtWork {
         };
         // Upstream narrows the first page to a selected namespace, but not the following ones, whose token then leads nowhere:
         // in 1.36.3 such a list loses its rest.
-        let narrowed = |term: &Term| matches!(term, Term::Is(field, _) if field == "metadata.namespace");
+        let narrowed =
+            |term: &Term| matches!(term, Term::Is(field, _) if field == "metadata.namespace");
         let pages = !self.watcher.scope.fields.iter().any(narrowed);
         let limit = (pages && self.random.percent(20)).then_some(7);
         let version = self.list_as(ask, limit).await?;

@@ -6,9 +6,9 @@
 
 #[path = "../history/checker/mod.rs"]
 mod checker;
+mod faults;
 #[path = "../history/injector/mod.rs"]
 mod injector;
-mod faults;
 mod rules;
 #[path = "../history/seeded.rs"]
 mod seeded;

@@ -185,7 +185,8 @@ fn a_state_of_which_nothing_tells_the_version() {
 
 #[test]
 fn a_watch_from_now_shows_what_is_begun_once_it_is_open() {
-    let now = |moment, seen: Vec<Seen>| of_watch(&front(), watch(Start::FreshNow, true, moment, seen));
+    let now =
+        |moment, seen: Vec<Seen>| of_watch(&front(), watch(Start::FreshNow, true, moment, seen));
     assert_eq!(now(110, events()[1..].to_vec()), None);
     assert_eq!(now(110, events()[2..].to_vec()), Some(Rule::Gap));
     assert_eq!(now(110, events()), Some(Rule::Stale));

@@ -65,9 +65,7 @@ fn a_write_that_was_acknowledged_but_not_done() {
         let ack = run.acks[place].clone();
         run.acks.insert(place, ack);
     });
-    // A deletion may be seen as a mark before it, so that a deletion twice may stand for both; writes can't.
-    let found = verdicts.iter().filter(|verdict| verdict.is_some()).count();
-    assert!(found >= 195, "{found}");
+    assert!(verdicts.iter().all(|verdict| *verdict == Some(Rule::Reference)), "{verdicts:?}");
 }
 
 #[test]
@@ -84,8 +82,7 @@ fn writes_of_unknown_fate_may_be_done_or_not() {
         let place = random.below(run.acks.len());
         let not_done = Ack { done: Done::Unknown, ..run.acks[place].clone() };
         run.acks.insert(place, not_done);
-        let certain = run.acks.get(place + 1).is_some_and(|ack| ack.done != Done::Unknown);
-        assert!(!certain || broken(&run).is_none(), "seed {seed}: not done");
+        assert_eq!(broken(&run), None, "seed {seed}: not done");
     }
 }
 

@@ -8,8 +8,8 @@
 //! time, and whoever resumes it is given the event.
 
 pub(crate) mod listing;
-pub(crate) mod recording;
 pub(crate) mod record;
+pub(crate) mod recording;
 pub(crate) mod reference;
 pub(crate) mod replay;
 pub(crate) mod scope;

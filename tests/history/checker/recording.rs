@@ -21,8 +21,8 @@ pub(crate) fn check(truth: &Truth, view: &View, recording: &Recording) -> Outcom
     let mut outcome = Outcome::default();
     let mut received = HashSet::new();
     for (place, step) in recording.steps.iter().enumerate() {
-        let verdict = resumed(step, &received)
-            .and_then(|()| check_step(truth, view, recording.form, step));
+        let verdict =
+            resumed(step, &received).and_then(|()| check_step(truth, view, recording.form, step));
         if let Err(Violation { rule, what }) = verdict {
             let what = format!("{}, step {place} ({}): {what}", recording.name, said(step));
             outcome.violations.push(Violation { rule, what });

@@ -99,54 +99,51 @@ fn agree(changes: &[Change], acks: &[Ack]) -> Result<Vec<Known>, Violation> {
     for change in changes {
         written.entry(&*change.key).or_default().push_back(change);
     }
-    let mut claimed: BTreeMap<&str, VecDeque<&Ack>> = BTreeMap::new();
+    let mut claimed: BTreeMap<&str, Vec<&Ack>> = BTreeMap::new();
     for ack in acks {
-        claimed.entry(&*ack.key).or_default().push_back(ack);
+        claimed.entry(&*ack.key).or_default().push(ack);
     }
     let mut known = Vec::with_capacity(acks.len());
-    for (key, mut acks) in claimed {
+    for (key, acks) in claimed {
         let mut changes = written.remove(key).unwrap_or_default();
-        while let Some(ack) = acks.pop_front() {
-            match ack.done {
-                Done::Unknown => skip(&mut changes, acks.front().copied()),
-                Done::Deleted if changes.get(1).is_some_and(|change| matches(ack, Some(change))) => {
-                    // Pods are marked before they are deleted.
-                    changes.pop_front();
-                }
-                Done::Deleted | Done::Put(_) => {}
-            }
-            if ack.done == Done::Unknown {
+        // Versions that were returned are the anchors; what lies between two of them has to be explained.
+        let mut between = Vec::new();
+        for ack in acks {
+            let Done::Put(version) = ack.done else {
+                between.push(ack);
                 continue;
-            }
-            let next = changes.pop_front();
-            let Some(change) = next.filter(|_| matches(ack, next)) else {
-                return broken(Rule::Reference, format!("{ack:?} isn't seen, but {next:?}"));
             };
-            known.push(Known { version: change.version, begun: ack.begun, acked: ack.acked });
+            let place = changes.iter().position(|change| change.version == version);
+            let Some(place) = place.filter(|&place| changes[place].state.is_some()) else {
+                return broken(Rule::Reference, format!("{ack:?} isn't seen"));
+            };
+            let passed: Vec<_> = changes.drain(..=place).take(place).collect();
+            explained(&passed, &between, &mut known)?;
+            known.push(Known { version, begun: ack.begun, acked: ack.acked });
+            between.clear();
         }
-        if let Some(change) = changes.front() {
-            return broken(Rule::Reference, format!("{change:?}, which nobody wrote"));
-        }
+        explained(&changes.into_iter().collect::<Vec<_>>(), &between, &mut known)?;
     }
     Ok(known)
 }
 
-/// Passes over what a write may have done whose answer was lost: everything before what the next write says of itself.
-fn skip(changes: &mut VecDeque<&Change>, following: Option<&Ack>) {
-    // A deletion may be two changes, a mark and an end.
-    for _ in 0..2 {
-        if following.is_some_and(|ack| matches(ack, changes.front().copied())) {
-            return;
+/// Whether these changes are deletions and writes whose answers were lost. A deletion may be two changes: pods are marked first.
+fn explained(changes: &[&Change], acks: &[&Ack], known: &mut Vec<Known>) -> Result<(), Violation> {
+    let ends = changes.iter().filter(|change| change.state.is_none()).count();
+    let deletions = acks.iter().filter(|ack| ack.done == Done::Deleted).count();
+    let certain = deletions == acks.len();
+    let right = match (certain, changes) {
+        (false, _) => ends >= deletions && changes.len() <= 2 * acks.len(),
+        (true, []) => deletions == 0,
+        (true, [.., last]) => {
+            deletions == 1 && ends == 1 && last.state.is_none() && changes.len() <= 2
         }
-        changes.pop_front();
+    };
+    if !right {
+        return broken(Rule::Reference, format!("{acks:?} don't make {changes:?}"));
     }
-}
-
-/// Whether a certain write is this change.
-fn matches(ack: &Ack, change: Option<&Change>) -> bool {
-    match (ack.done, change) {
-        (Done::Put(version), Some(change)) => change.version == version && change.state.is_some(),
-        (Done::Deleted, Some(change)) => change.state.is_none(),
-        _ => false,
+    if let ([.., last], [ack], true) = (changes, acks, certain) {
+        known.push(Known { version: last.version, begun: ack.begun, acked: ack.acked });
     }
+    Ok(())
 }

@@ -28,7 +28,9 @@ impl Term {
             Self::Is(name, wanted) => value(name).as_ref() == Some(wanted),
             Self::IsNot(name, unwanted) => value(name).as_ref() != Some(unwanted),
             Self::In(name, wanted) => value(name).is_some_and(|value| wanted.contains(&value)),
-            Self::NotIn(name, unwanted) => !value(name).is_some_and(|value| unwanted.contains(&value)),
+            Self::NotIn(name, unwanted) => {
+                !value(name).is_some_and(|value| unwanted.contains(&value))
+            }
             Self::Exists(name) => value(name).is_some(),
             Self::Missing(name) => value(name).is_none(),
         }
@@ -68,7 +70,10 @@ impl Scope {
             })
         };
         self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
-            && self.labels.iter().all(|term| term.label_passes(|name| state.labels.get(name).cloned()))
+            && self
+                .labels
+                .iter()
+                .all(|term| term.label_passes(|name| state.labels.get(name).cloned()))
             && self.fields.iter().all(|term| term.label_passes(field))
     }
 

@@ -96,7 +96,10 @@ fn object(text: &str) -> Result<Object> {
         namespace: metadata.namespace,
         name: metadata.name,
         version: metadata.resource_version.parse()?,
-        initial_end: metadata.annotations.get("k8s.io/initial-events-end").is_some_and(|v| v == "true"),
+        initial_end: metadata
+            .annotations
+            .get("k8s.io/initial-events-end")
+            .is_some_and(|v| v == "true"),
         labels: metadata.labels,
         fields,
         content: digest(&[before.as_bytes(), after.as_bytes()]),

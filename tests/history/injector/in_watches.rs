@@ -140,9 +140,10 @@ fn foreign(random: &mut Seeded, around: &Surroundings<'_>, session: &mut Session
     let Seen::Event(before) = &session.seen[place] else { return None };
     let changes = &around.truth.changes;
     let next = changes.partition_point(|change| change.version <= before.version);
-    let change = changes[next..].iter().take(20).find(|change| {
-        change.state.is_some() && around.view.place(change.version).is_none()
-    })?;
+    let change = changes[next..]
+        .iter()
+        .take(20)
+        .find(|change| change.state.is_some() && around.view.place(change.version).is_none())?;
     let state = change.state.as_ref()?;
     let event = Event {
         kind: *random.pick(&[Kind::Added, Kind::Modified, Kind::Deleted]),
