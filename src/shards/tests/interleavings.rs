@@ -2,18 +2,20 @@
 //! [`crate::sync::modelled`]): no event lost or given twice, no bookmark ahead of an event, no watcher
 //! that sleeps for ever.
 //!
-//! That these tests can fail was tried by breaking the code, one break at a time:
+//! That these tests can fail was tried by breaking the code, one break at a time; each was found:
 //!
-//! | break | found by |
-//! |---|---|
-//! | `Shard::apply` publishes before it sends to the hubs | bookmarks ahead of events |
-//! | `Shard::join` reads the replay before it takes the shard's lock for attaching | events lost |
-//! | `Hub::attach` does not take in the mailbox first | events given twice |
-//! | `Hub::tick` reads the versions after it emptied the mailbox | bookmarks ahead of events |
-//! | `Hub::send` does not ring | a watcher sleeps for ever |
-//! | `Hub::poll` keeps no waker when a bookmark was due | a watcher sleeps for ever |
-//! | an overrun mailbox does not wake | a watcher sleeps for ever |
-//! | `Shard::fill` publishes before it tells that watches end | events of another history |
+//! | Break | What was seen |
+//! | --- | --- |
+//! | `Shard::apply` publishes before it sends to the hubs | a bookmark ahead of an event |
+//! | `Shard::subscribe_after` lets go of the lock between log and hub | events lost |
+//! | `Shard::catch_up` does | a watcher sleeps for ever |
+//! | `Shard::fill` tells that watches end without the lock | a new watch ended |
+//! | `Hub::attach`, `Hub::skip_to_end` leave the mailbox as it is | events given twice |
+//! | `Hub::tick` reads the versions after it emptied the mailbox | a bookmark ahead of an event |
+//! | `Hub::send` rings before it puts the message | a watcher sleeps for ever |
+//! | a batch wakes only the first, an overrun or a bookmark nobody | a watcher sleeps for ever |
+//! | `Hub::poll` keeps the first waker it was given | a watcher sleeps for ever |
+//! | `EndBetween` with its bounds | a watch from either bound ended |
 
 use std::{
     future::poll_fn,
@@ -21,7 +23,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -275,6 +277,28 @@ fn watchers_may_leave_while_events_are_handed_out() {
         tick.join().unwrap();
         leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
         assert_eq!(stays.join().unwrap(), Outcome::Complete);
+        world.end();
+    });
+}
+
+/// Whoever only waits for a bookmark is woken for it, with the waker given last.
+#[test]
+fn a_bookmark_that_is_due_wakes() {
+    explore(|| {
+        let world = World::new(1, 100);
+        let (shard, hub) = (Arc::clone(&world.shard), Arc::clone(&world.hubs[0]));
+        let (mut subscription, _) = subscribe(&shard, &hub, 2, true);
+        subscription.request_bookmark(0);
+        let elsewhere = subscription.poll_next(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(elsewhere, Next::Idle));
+        let tick = world.tick(0, 1);
+        // Concerns another audience.
+        let writer = world.write(&[&[11]]);
+        let Next::Bookmark(marked) = block_on(next(&mut subscription)) else { panic!("no bookmark") };
+        assert!((FIRST..=11).contains(&marked.get()), "{marked}");
+        drop(subscription);
+        tick.join().unwrap();
+        writer.join().unwrap();
         world.end();
     });
 }
