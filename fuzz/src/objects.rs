@@ -1,5 +1,7 @@
 //! What upstream sends: objects, lists and bookmarks, in both formats.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use watchgate::{
     api::{
@@ -12,6 +14,7 @@ use watchgate::{
     },
     codec::{
         ResourceCodec,
+        item_join::ItemJoin,
         object::{Object, Representation},
         watch_event::{EventKind, Form, ListMetadata, ListPage, WatchEvent},
     },
@@ -37,11 +40,8 @@ fn widgets() -> ResourceType {
         protobuf: Vec::new(),
         scalar: Scalar::Integer,
     };
-    let size = SelectableField {
-        label: "spec.size".into(),
-        sources: vec![source],
-        default: "".into(),
-    };
+    let size =
+        SelectableField { label: "spec.size".into(), sources: vec![source], default: "".into() };
     ResourceType {
         gvr: GroupVersionResource::new("example.com", "v1", "widgets"),
         kind: "Widget".into(),
@@ -65,12 +65,15 @@ fn codecs(representations: [Representation; 2]) -> Vec<ResourceCodec> {
     codecs
 }
 
+static JSON_CODECS: LazyLock<Vec<ResourceCodec>> = LazyLock::new(|| codecs(JSON));
+static PROTOBUF_CODECS: LazyLock<Vec<ResourceCodec>> = LazyLock::new(|| codecs(PROTOBUF));
+
 const JSON: [Representation; 2] = [Representation::Json, Representation::JsonMetadata];
 const PROTOBUF: [Representation; 2] = [Representation::Protobuf, Representation::ProtobufMetadata];
 
 /// A line of a JSON watch. What is taken leaves as the same line, and means what serde_json finds.
 pub fn json_event(input: &[u8]) {
-    for codec in codecs(JSON) {
+    for codec in JSON_CODECS.iter() {
         let Ok(event) = codec.decode_watch_event(Bytes::copy_from_slice(input)) else { continue };
         let line = input.strip_suffix(b"\n").unwrap_or(input);
         if let Some((kind, object)) = object_of(&event) {
@@ -78,14 +81,14 @@ pub fn json_event(input: &[u8]) {
             assert_eq!(frame.strip_suffix(b"\n"), Some(line), "leaves as it came");
             agrees_with_serde_json(object, line);
         }
-        check_event(&codec, event, |frame| frame.slice(..frame.len() - 1));
+        check_event(codec, &event, |frame| frame.slice(..frame.len() - 1));
     }
 }
 
 /// A frame of a protobuf watch, without its length. The object leaves with the bytes it came with;
 /// around them only the order and unknown parts of envelopes may have been put right.
 pub fn protobuf_event(input: &[u8]) {
-    for codec in codecs(PROTOBUF) {
+    for codec in PROTOBUF_CODECS.iter() {
         let Ok(event) = codec.decode_watch_event(Bytes::copy_from_slice(input)) else { continue };
         if let Some((kind, object)) = object_of(&event) {
             let frame = codec.frame_event(kind, object, Form::Full);
@@ -94,7 +97,7 @@ pub fn protobuf_event(input: &[u8]) {
             assert!(input.windows(core.len()).any(|window| window == core));
             assert!(frame.windows(core.len()).any(|window| window == core));
         }
-        check_event(&codec, event, |frame| frame.slice(4..));
+        check_event(codec, &event, |frame| frame.slice(4..));
     }
 }
 
@@ -108,9 +111,9 @@ fn object_of(event: &WatchEvent) -> Option<(EventKind, &Object)> {
 }
 
 /// What holds in both formats; `unframed` takes off what delimits a frame.
-fn check_event(codec: &ResourceCodec, event: WatchEvent, unframed: fn(Bytes) -> Bytes) {
+fn check_event(codec: &ResourceCodec, event: &WatchEvent, unframed: fn(Bytes) -> Bytes) {
     let read = |frame: Bytes| codec.decode_watch_event(unframed(frame)).expect("its own frame");
-    if let WatchEvent::Bookmark(bookmark) = &event {
+    if let WatchEvent::Bookmark(bookmark) = event {
         let form = if codec.offers(Form::Full) { Form::Full } else { Form::Metadata };
         for marked in [true, false] {
             let frame = codec.frame_bookmark(&bookmark.template, version(77), marked, form);
@@ -121,8 +124,8 @@ fn check_event(codec: &ResourceCodec, event: WatchEvent, unframed: fn(Bytes) -> 
             assert_eq!(last, again);
         }
     }
-    let Some((kind, object)) = object_of(&event) else { return };
-    assert_eq!(read(codec.frame_event(kind, object, Form::Full)), event);
+    let Some((kind, object)) = object_of(event) else { return };
+    assert_eq!(&read(codec.frame_event(kind, object, Form::Full)), event);
     for number in [1, 99_999, u64::MAX] {
         let moved = codec.with_resource_version(object, version(number));
         assert_eq!(codec.with_resource_version(&moved, object.resource_version()), *object);
@@ -131,9 +134,9 @@ fn check_event(codec: &ResourceCodec, event: WatchEvent, unframed: fn(Bytes) -> 
     }
     // Metadata cut out of it is what a metadata shard takes.
     if codec.offers(Form::Metadata) && codec.offers(Form::Full) {
-        let is_json = codec.item_join() == watchgate::codec::item_join::ItemJoin::Json;
-        let metadata = if is_json { JSON[1] } else { PROTOBUF[1] };
-        let partial = ResourceCodec::new(&pods(), metadata);
+        // The second of either is that of Pods; only their metadata can be cut out.
+        let is_json = codec.item_join() == ItemJoin::Json;
+        let partial = if is_json { &JSON_CODECS[1] } else { &PROTOBUF_CODECS[1] };
         let frame = unframed(codec.frame_event(kind, object, Form::Metadata));
         let event = partial.decode_watch_event(frame).expect("metadata");
         let (_, read) = object_of(&event).expect("an object");
@@ -166,12 +169,12 @@ fn agrees_with_serde_json(object: &Object, line: &[u8]) {
 
 /// A page of a JSON list.
 pub fn json_list(input: &[u8]) {
-    codecs(JSON).iter().for_each(|codec| list(codec, input));
+    JSON_CODECS.iter().for_each(|codec| list(codec, input));
 }
 
 /// A page of a protobuf list.
 pub fn protobuf_list(input: &[u8]) {
-    codecs(PROTOBUF).iter().for_each(|codec| list(codec, input));
+    PROTOBUF_CODECS.iter().for_each(|codec| list(codec, input));
 }
 
 /// What is taken lies in the body byte for byte, and is the same list when it is put together again.
@@ -202,7 +205,8 @@ fn put_together(codec: &ResourceCodec, page: &ListPage) -> Vec<u8> {
             items.extend_from_slice(lead);
             codec.item_join().append(&mut items, index == 0, &object.core);
         } else {
-            let before = if index == 0 { codec.item_lead(form) } else { codec.item_separator(form) };
+            let before =
+                if index == 0 { codec.item_lead(form) } else { codec.item_separator(form) };
             items.extend_from_slice(before);
             items.extend_from_slice(&codec.metadata_item(object));
         }

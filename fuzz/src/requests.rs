@@ -1,5 +1,7 @@
 //! What clients send: paths, queries, selectors, continue tokens, `Accept`.
 
+use std::sync::LazyLock;
+
 use compact_str::CompactString;
 use http::Method;
 use watchgate::api::{
@@ -41,7 +43,8 @@ pub fn path(input: &[u8]) {
 /// The path of a request, with what lies behind its subresource left out.
 fn written(request: &ResourceRequest) -> String {
     let gvr = &request.resource;
-    let group = if gvr.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", gvr.group) };
+    let group =
+        if gvr.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", gvr.group) };
     let verb = match (request.verb_from_path, request.verb) {
         (false, _) => "",
         (true, Verb::Proxy) => "/proxy",
@@ -64,9 +67,8 @@ fn written(request: &ResourceRequest) -> String {
     path
 }
 
-fn pods() -> FieldSchema {
-    field_schema_for(&GroupVersionResource::new("", "v1", "pods"))
-}
+static PODS: LazyLock<FieldSchema> =
+    LazyLock::new(|| field_schema_for(&GroupVersionResource::new("", "v1", "pods")));
 
 /// A query. What is accepted has selectors that mean the same when written down, and a list that is
 /// accepted is no watch's mistake: neither panics, whatever the combination.
@@ -76,15 +78,15 @@ pub fn options(input: &[u8]) {
     let _ = (GetRequest::parse(&query), GetRequest::timeout(&query));
     let Ok(options) = ListOptions::decode(&query) else { return };
     assert_eq!(ListOptions::decode(&query).as_ref(), Ok(&options));
-    let schema = pods();
+    let schema = &*PODS;
     let selections = [
-        ListRequest::resolve(&options, &schema).map(|request| request.selection),
-        WatchRequest::resolve(&options, &schema).map(|request| request.selection),
+        ListRequest::resolve(&options, schema).map(|request| request.selection),
+        WatchRequest::resolve(&options, schema).map(|request| request.selection),
     ];
     for selection in selections.into_iter().flatten() {
         let label = LabelSelector::parse(&selection.label.to_string());
         assert_eq!(label, Ok(selection.label));
-        let field = FieldSelector::parse(&selection.field.to_string(), &schema);
+        let field = FieldSelector::parse(&selection.field.to_string(), schema);
         assert_eq!(field, Ok(selection.field));
     }
 }
@@ -123,9 +125,7 @@ type Labels = Vec<(CompactString, CompactString)>;
 /// Objects whose labels come near what the selector asks for; sorted by key.
 fn objects(selector: &LabelSelector) -> Vec<Labels> {
     let value = |condition: &Condition, turn: usize| -> Option<CompactString> {
-        let number = |bound: i64| {
-            Some(bound.saturating_add(turn as i64 - 1).to_string().into())
-        };
+        let number = |bound: i64| Some(bound.saturating_add(turn as i64 - 1).to_string().into());
         match condition {
             Condition::In(values) | Condition::NotIn(values) => values.get(turn).cloned(),
             Condition::GreaterThan(bound) | Condition::LessThan(bound) => number(*bound),
@@ -151,10 +151,10 @@ fn objects(selector: &LabelSelector) -> Vec<Labels> {
 pub fn field_selector(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let Ok(terms) = FieldTerms::parse(text) else { return };
-    let schema = pods();
-    let Ok(selector) = FieldSelector::resolve(&terms, &schema) else { return };
+    let schema = &*PODS;
+    let Ok(selector) = FieldSelector::resolve(&terms, schema) else { return };
     let written = selector.to_string();
-    let again = FieldSelector::parse(&written, &schema).expect("its own text");
+    let again = FieldSelector::parse(&written, schema).expect("its own text");
     assert_eq!((&again, again.to_string()), (&selector, written));
     let values: Vec<CompactString> = schema.fields.iter().map(|_| "x".into()).collect();
     for name in [terms.required_name().unwrap_or_default(), "x"] {
@@ -186,7 +186,8 @@ pub fn accept(input: &[u8]) {
             if !text.is_empty() {
                 assert_eq!(negotiate(Some(&spaced), kind, origin), found, "{text:?}");
             }
-            if found.is_ok_and(|found| found.transform != watchgate::api::negotiate::Transform::None)
+            if found
+                .is_ok_and(|found| found.transform != watchgate::api::negotiate::Transform::None)
             {
                 assert!(text.contains("PartialObjectMetadata"), "{text:?}");
             }

@@ -97,7 +97,8 @@ impl<T> Mutex<T> {
 
     pub fn lock(&self) -> MutexGuard<'_, T> {
         // Poisoned only while a failure found elsewhere is on its way out.
-        let modelled = self.modelled.as_ref().map(|lock| lock.lock().unwrap_or_else(|it| it.into_inner()));
+        let modelled =
+            self.modelled.as_ref().map(|lock| lock.lock().unwrap_or_else(|it| it.into_inner()));
         let real = match modelled {
             Some(_) => self.real.try_lock().expect("shuttle's lock keeps all others out"),
             None => self.real.lock(),

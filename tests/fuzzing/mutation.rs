@@ -11,14 +11,68 @@ pub(super) struct Mutator {
 
 /// What formats are made of, and where they are at their limits.
 const TOKENS: &[&[u8]] = &[
-    b"\"", b"\\", b"{", b"}", b"[", b"]", b",", b":", b"null", b"true", b"-0", b"1e999", b"\\u0000",
-    b"\\ud800", b"9007199254740993", b"18446744073709551616", b"\xff", b"\xc0\x80", b"\xf0\x9f",
-    b"\n", b"\r", b"\t", b"\0", b" ", b"\"metadata\":{}", b"\"labels\":{\"a\":\"b\"},",
-    b"\"resourceVersion\":\"0\"", b"k8s\0", b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", b"\x7f",
-    b"\x0a\x00", b"\x12\x00", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x00\x00\x00\x05",
-    b" in (", b" notin ", b")", b"!=", b"==", b"=", b"!", b">", b"<", b"%00", b"%2F", b"..", b"//",
-    b"&", b";", b"+", b"?watch=1", b"resourceVersion=0", b"*/*", b";q=0.5", b";as=Table;g=meta.k8s.io;v=v1",
-    b"metadata.name", b"namespaces/", b"9223372036854775807", b"-1", b"007", b"application/json",
+    b"\"",
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"null",
+    b"true",
+    b"-0",
+    b"1e999",
+    b"\\u0000",
+    b"\\ud800",
+    b"9007199254740993",
+    b"18446744073709551616",
+    b"\xff",
+    b"\xc0\x80",
+    b"\xf0\x9f",
+    b"\n",
+    b"\r",
+    b"\t",
+    b"\0",
+    b" ",
+    b"\"metadata\":{}",
+    b"\"labels\":{\"a\":\"b\"},",
+    b"\"resourceVersion\":\"0\"",
+    b"k8s\0",
+    b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+    b"\x7f",
+    b"\x0a\x00",
+    b"\x12\x00",
+    b"\xff\xff\xff\xff",
+    b"\x00\x00\x00\x00",
+    b"\x00\x00\x00\x05",
+    b" in (",
+    b" notin ",
+    b")",
+    b"!=",
+    b"==",
+    b"=",
+    b"!",
+    b">",
+    b"<",
+    b"%00",
+    b"%2F",
+    b"..",
+    b"//",
+    b"&",
+    b";",
+    b"+",
+    b"?watch=1",
+    b"resourceVersion=0",
+    b"*/*",
+    b";q=0.5",
+    b";as=Table;g=meta.k8s.io;v=v1",
+    b"metadata.name",
+    b"namespaces/",
+    b"9223372036854775807",
+    b"-1",
+    b"007",
+    b"application/json",
 ];
 
 // === impl Mutator ===
@@ -37,7 +91,10 @@ impl Mutator {
             let at = random.random_range(0..=input.len());
             let span = random.random_range(0..=8.min(input.len() - at));
             match random.random_range(0..9) {
-                0 => drop(input.splice(at..at + span, TOKENS.choose(random).expect("tokens").iter().copied())),
+                0 => {
+                    let token = TOKENS.choose(random).expect("tokens");
+                    drop(input.splice(at..at + span, token.iter().copied()));
+                }
                 1 => input.truncate(at),
                 2 => drop(input.drain(at..at + span)),
                 3 if at < input.len() => input[at] ^= 1 << random.random_range(0..8),
@@ -56,7 +113,10 @@ impl Mutator {
                     input.truncate(at);
                     input.extend_from_slice(&other[from..]);
                 }
-                7 if at < input.len() => input[at] = input[at].wrapping_add(random.random_range(0..3)).wrapping_sub(1),
+                // Lengths that are off by one.
+                7 if at < input.len() => {
+                    input[at] = input[at].wrapping_add(random.random_range(0..3)).wrapping_sub(1);
+                }
                 _ => drop(input.splice(at..at, (0..span).map(|_| random.random::<u8>()))),
             }
         }

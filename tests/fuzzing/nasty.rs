@@ -44,7 +44,10 @@ pub(super) fn of(target: &str) -> Vec<Seed> {
             enveloped("PodList", &[field(1, &field(2, b"7")), items].concat())
         }),
         "frames" => vec![
-            Seed { what: "many lines".into(), input: [b"\0".to_vec(), b"\n".repeat(5_000)].concat() },
+            Seed {
+                what: "many lines".into(),
+                input: [b"\0".to_vec(), b"\n".repeat(5_000)].concat(),
+            },
             Seed { what: "many empty frames".into(), input: [vec![1], vec![0; 20_000]].concat() },
             Seed { what: "a huge length".into(), input: vec![1, 0xff, 0xff, 0xff, 0xff, 1, 2] },
             Seed { what: "a split length".into(), input: vec![1, 0, 0, 1] },
@@ -82,7 +85,10 @@ fn json_objects() -> [(&'static str, String); 9] {
         ("too deep", with(&nested(5_000))),
         ("open for ever", with(&"[".repeat(1_000_000))),
         ("deep objects", with(&format!("{}1{}", r#"{"a":"#.repeat(990), "}".repeat(990)))),
-        ("large numbers", with("[9007199254740993,-0,1e999,0.1e-999,123456789012345678901234567890]")),
+        (
+            "large numbers",
+            with("[9007199254740993,-0,1e999,0.1e-999,123456789012345678901234567890]"),
+        ),
         ("lone surrogates", with(r#"["\ud800","\udc00\ud800","\uD83D\uDE00"]"#)),
         ("many escapes", with(&format!(r#""{}""#, r"\u0000\\\n".repeat(30_000)))),
     ]

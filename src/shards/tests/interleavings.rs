@@ -185,7 +185,10 @@ impl Seen {
         while self.at + self.step <= last {
             match block_on(next(subscription)) {
                 Next::Batch(batch) => {
-                    batch.events().iter().for_each(|(event, _)| self.event(event.resource_version()));
+                    batch
+                        .events()
+                        .iter()
+                        .for_each(|(event, _)| self.event(event.resource_version()));
                 }
                 Next::Replay(replay) => {
                     for event in replay {
@@ -294,7 +297,9 @@ fn a_bookmark_that_is_due_wakes() {
         let tick = world.tick(0, 1);
         // Concerns another audience.
         let writer = world.write(&[&[11]]);
-        let Next::Bookmark(marked) = block_on(next(&mut subscription)) else { panic!("no bookmark") };
+        let Next::Bookmark(marked) = block_on(next(&mut subscription)) else {
+            panic!("no bookmark")
+        };
         assert!((FIRST..=11).contains(&marked.get()), "{marked}");
         drop(subscription);
         tick.join().unwrap();
