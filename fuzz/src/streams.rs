@@ -10,32 +10,34 @@ use watchgate::codec::{
     object::Representation,
 };
 
-/// Small, so that the bound is met.
-const MAX_FRAME: usize = 300;
+/// The longest frame: one that real events keep to, and one that they do not.
+const LARGE_BOUND: usize = 4 << 10;
+const SMALL_BOUND: usize = 300;
 
 /// More parts take longer and show no more.
 const MAX_PARTS: usize = 12;
 
-const MAX_BODY: usize = 2_000;
+const MAX_BODY: usize = 6_000;
 
 /// What one way of splitting a body into chunks gives.
 type Split = (Vec<Bytes>, Result<(), FrameError>);
 
-/// First byte: odd for protobuf; then a body. However it is cut into chunks, the same frames come
+/// First byte: odd for protobuf, with its second bit for a small bound; then a body. However it is cut into chunks, the same frames come
 /// out, and with their delimiters they are the body again.
 pub fn frames(input: &[u8]) {
     let Some((first, body)) = input.split_first() else { return };
     let is_protobuf = first % 2 == 1;
     let representation = if is_protobuf { Representation::Protobuf } else { Representation::Json };
-    let whole = split(representation, body, body.len().max(1));
+    let bound = if first & 2 == 0 { LARGE_BOUND } else { SMALL_BOUND };
     // A longer one takes longer and shows no more.
     let body = &body[..body.len().min(MAX_BODY)];
+    let whole = split(representation, bound, body, body.len().max(1));
     for step in [1, 2, 3, 5, 7, 64, usize::from(*first) + 1] {
-        assert_eq!(split(representation, body, step), whole, "in chunks of {step}");
+        assert_eq!(split(representation, bound, body, step), whole, "in chunks of {step}");
     }
     let mut joined = Vec::new();
     for frame in &whole.0 {
-        assert!(frame.len() <= MAX_FRAME);
+        assert!(frame.len() <= bound);
         if is_protobuf {
             joined.extend_from_slice(&(frame.len() as u32).to_be_bytes());
         }
@@ -51,8 +53,8 @@ pub fn frames(input: &[u8]) {
     }
 }
 
-fn split(representation: Representation, body: &[u8], step: usize) -> Split {
-    let mut decoder = FrameDecoder::new(representation, MAX_FRAME);
+fn split(representation: Representation, bound: usize, body: &[u8], step: usize) -> Split {
+    let mut decoder = FrameDecoder::new(representation, bound);
     let mut frames = Vec::new();
     for chunk in body.chunks(step) {
         decoder.push(Bytes::copy_from_slice(chunk));
