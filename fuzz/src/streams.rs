@@ -17,7 +17,7 @@ const SMALL_BOUND: usize = 300;
 /// More parts take longer and show no more.
 const MAX_PARTS: usize = 12;
 
-const MAX_BODY: usize = 6_000;
+const MAX_BODY: usize = 3_000;
 
 /// What one way of splitting a body into chunks gives.
 type Split = (Vec<Bytes>, Result<(), FrameError>);
