@@ -1,6 +1,7 @@
 //! Odd tokens: of every make, of other scopes, of places that are gone, and without a version.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
@@ -9,6 +10,7 @@ use watchgate_cluster::Client;
 
 use crate::kinds::{Form, Kind, NAMESPACES, REVISIONS};
 use crate::page::{Page, token};
+use crate::walks::elsewhere;
 use crate::world::World;
 
 const KIND: &Kind = &REVISIONS;
@@ -74,7 +76,10 @@ pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
         format!("resourceVersion={at}&resourceVersionMatch=Exact&{named}"),
     ] {
         let target = format!("{within}?{query}");
+        let begun = Instant::now();
         let through = world.through.get(&target).send().await?;
+        // The API server's three seconds, and not the gateway's as well.
+        ensure!(begun.elapsed() < Duration::from_secs(5), "{target}: {:?}", begun.elapsed());
         let direct = world.direct.get(&target).send().await?;
         let is_forwarded = through.header("cache-status").is_some_and(|text| text.contains("fwd="));
         ensure!(is_forwarded, "{target}: {through:?}");
@@ -91,6 +96,8 @@ pub(crate) async fn without_a_version(world: Arc<World>) -> Result<()> {
     world.warm(KIND, Form::Json).await?;
     let within = KIND.within(NAMESPACES[0]);
     for version in [-1, -5] {
+        // The page's version lies above what the shard hears of by itself.
+        elsewhere(&world, "before").await?;
         let target = format!("{within}?limit=2&continue={}", token(version, "/a-3\0"));
         let (direct, _) = names(&world.direct, &target).await?;
         let (through, page) = names(&world.through, &target).await?;
@@ -98,8 +105,12 @@ pub(crate) async fn without_a_version(world: Arc<World>) -> Result<()> {
         ensure!(through == direct, "{through:?} in place of {direct:?}");
         let next = page.token.clone().context("one page")?;
         let next = format!("{within}?limit=2&continue={next}");
-        let following = world.same(&next, Form::Json).await?;
+        elsewhere(&world, "after").await?;
+        let begun = Instant::now();
+        let following = Page::of(&world.through, &next, Form::Json).await?;
         ensure!(following.is_hit && following.version == page.version, "{following:?} {page:?}");
+        ensure!(begun.elapsed() < Duration::from_millis(400), "it was not kept: {begun:?}");
+        world.same(&next, Form::Json).await?;
     }
     Ok(())
 }

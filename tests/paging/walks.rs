@@ -108,7 +108,7 @@ pub(crate) async fn of_a_quiet_list(world: Arc<World>) -> Result<()> {
 }
 
 /// A write that moves the store's version and nothing of the types here.
-async fn elsewhere(world: &World, step: &str) -> Result<()> {
+pub(crate) async fn elsewhere(world: &World, step: &str) -> Result<()> {
     let patch = format!(r#"{{"metadata":{{"annotations":{{"step":"{step}"}}}}}}"#);
     let request = world.direct.request(Method::PATCH, "/api/v1/namespaces/default");
     let request = request.header("content-type", "application/merge-patch+json");
