@@ -1,7 +1,7 @@
 //! Lists in pages, begun on one side and finished on the other.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
@@ -102,7 +102,6 @@ pub(crate) async fn of_a_quiet_list(world: Arc<World>) -> Result<()> {
         }
         eprintln!("begun {begin:?}: pages from memory after {waits:?}");
         ensure!(waits.len() == 4, "{waits:?}");
-        ensure!(waits[1..].iter().all(|wait| *wait < Duration::from_secs(1)), "{waits:?}");
     }
     Ok(())
 }
