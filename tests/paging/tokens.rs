@@ -15,6 +15,8 @@ use crate::world::World;
 
 const KIND: &Kind = &REVISIONS;
 
+const NAMED: &str = "fieldSelector=metadata.name%3Da-3";
+
 /// Tokens that the API server understands, whoever wrote them, are answered from memory as it does.
 pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
     world.warm(KIND, Form::Json).await?;
@@ -33,7 +35,6 @@ pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
 
     let own = first.token.context("one page")?;
     let selector = "labelSelector=tier%3Deven";
-    let named = "fieldSelector=metadata.name%3Da-3";
     for query in [
         format!("continue={own}"),
         format!("continue={own}&limit=4"),
@@ -41,7 +42,7 @@ pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
         format!("continue={own}&limit=4&resourceVersion=0"),
         format!("continue={own}&limit=-1"),
         format!("continue={own}&limit=2&{selector}"),
-        format!("continue={own}&limit=1&{named}"),
+        format!("continue={own}&limit=1&{NAMED}"),
         // Narrows the first page, whose token is relative to it, but no other.
         format!("continue={own}&limit=1&fieldSelector=metadata.namespace%3Dpages"),
         format!(
@@ -62,7 +63,11 @@ pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
             ensure!(page.is_hit, "{target}: {page:?}");
         }
     }
-    // What nobody may ask for is upstream's to refuse.
+    refused(&world, &within, at, &own).await
+}
+
+/// What nobody may ask for, and what only upstream knows, is upstream's to answer.
+async fn refused(world: &World, within: &str, at: i64, own: &str) -> Result<()> {
     for query in [
         format!("continue={}", token(0, "/a\0")),
         format!("continue={}", token(at, "")),
@@ -73,7 +78,7 @@ pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
         "continue=*".to_owned(),
         // The store is not there yet: upstream waits three seconds, and says so.
         format!("continue={}", token(at + 1_000_000, "/a\0")),
-        format!("resourceVersion={at}&resourceVersionMatch=Exact&{named}"),
+        format!("resourceVersion={at}&resourceVersionMatch=Exact&{NAMED}"),
     ] {
         let target = format!("{within}?{query}");
         let begun = Instant::now();
