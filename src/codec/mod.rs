@@ -18,6 +18,7 @@ pub mod gzip;
 pub mod item_join;
 mod json;
 mod list_frames;
+pub mod list_version;
 pub mod object;
 mod protobuf;
 mod resource_codec;
@@ -25,6 +26,7 @@ mod scanned;
 pub mod segments;
 pub mod watch_event;
 
+pub use json::indent;
 pub use resource_codec::ResourceCodec;
 
 #[cfg(test)]

@@ -7,9 +7,8 @@ use http::HeaderValue;
 /// Why memory did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardReason {
-    /// An object that memory does not hold; upstream says so in its own words.
-    Absent,
-    /// The form asked for is not kept (tables, YAML, pretty printing).
+    /// The form asked for is not kept (tables, YAML), or a failure is to be worded in
+    /// such a form.
     Accept,
     /// The shard is not filled yet, or cannot be.
     Cold,
@@ -35,10 +34,14 @@ pub enum ForwardReason {
     Policy,
     /// A GET without resourceVersion is a quorum read.
     Quorum,
+    /// Upstream is of a release of Kubernetes whose reads are not known.
+    Release,
     /// No type that can be cached: unknown, aggregated, events, a sub-resource.
     Resource,
     /// The access review could not be asked.
     Review,
+    /// The time that the client allowed (`timeout=`) was over while memory waited.
+    Timeout,
     /// The log begins after the version asked for.
     Uncovered,
     /// Another protocol is asked for on this connection.
@@ -47,6 +50,13 @@ pub enum ForwardReason {
 
 /// The header of an answer from memory.
 pub const HIT: HeaderValue = HeaderValue::from_static("watchgate; hit");
+
+/// The header of a list that was read upstream once for all who asked the same.
+pub const COLLAPSED: HeaderValue =
+    HeaderValue::from_static("watchgate; fwd=stale; collapsed; detail=coalesced");
+
+/// The header of a refusal for want of a place upstream.
+pub const BUSY: HeaderValue = HeaderValue::from_static("watchgate; detail=busy");
 
 /// The response header.
 pub const CACHE_STATUS: http::HeaderName = http::HeaderName::from_static("cache-status");
@@ -57,7 +67,6 @@ impl ForwardReason {
     /// The word for `detail=` and metric labels.
     pub const fn detail(self) -> &'static str {
         match self {
-            Self::Absent => "absent",
             Self::Accept => "accept",
             Self::Cold => "cold",
             Self::Credentials => "credentials",
@@ -71,8 +80,10 @@ impl ForwardReason {
             Self::Path => "path",
             Self::Policy => "policy",
             Self::Quorum => "quorum",
+            Self::Release => "release",
             Self::Resource => "resource",
             Self::Review => "review",
+            Self::Timeout => "timeout",
             Self::Uncovered => "uncovered",
             Self::Upgrade => "upgrade",
         }
@@ -81,7 +92,6 @@ impl ForwardReason {
     /// The `Cache-Status` header.
     pub const fn header(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Absent => "watchgate; fwd=miss; detail=absent",
             Self::Accept => "watchgate; fwd=bypass; detail=accept",
             Self::Cold => "watchgate; fwd=uri-miss; detail=cold",
             Self::Credentials => "watchgate; fwd=bypass; detail=credentials",
@@ -95,8 +105,10 @@ impl ForwardReason {
             Self::Path => "watchgate; fwd=bypass; detail=path",
             Self::Policy => "watchgate; fwd=bypass; detail=policy",
             Self::Quorum => "watchgate; fwd=bypass; detail=quorum",
+            Self::Release => "watchgate; fwd=bypass; detail=release",
             Self::Resource => "watchgate; fwd=bypass; detail=resource",
             Self::Review => "watchgate; fwd=bypass; detail=review",
+            Self::Timeout => "watchgate; fwd=stale; detail=timeout",
             Self::Uncovered => "watchgate; fwd=miss; detail=uncovered",
             Self::Upgrade => "watchgate; fwd=bypass; detail=upgrade",
         })
@@ -110,7 +122,6 @@ mod tests {
     #[test]
     fn header_and_label_agree() {
         for reason in [
-            ForwardReason::Absent,
             ForwardReason::Accept,
             ForwardReason::Cold,
             ForwardReason::Credentials,
@@ -124,8 +135,10 @@ mod tests {
             ForwardReason::Path,
             ForwardReason::Policy,
             ForwardReason::Quorum,
+            ForwardReason::Release,
             ForwardReason::Resource,
             ForwardReason::Review,
+            ForwardReason::Timeout,
             ForwardReason::Uncovered,
             ForwardReason::Upgrade,
         ] {

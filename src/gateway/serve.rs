@@ -8,10 +8,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
-use tracing::warn;
+use tokio::sync::watch;
+use tracing::{debug, warn};
 
 use crate::{
-    api::{negotiate::AnswerKind, object_key::ObjectKey, options::ListRequest, resource::Scope},
+    api::{
+        negotiate::AnswerKind,
+        object_key::ObjectKey,
+        options::ListRequest,
+        resource::{GroupVersionResource, Scope},
+        status::{GroupResource, Status},
+    },
     cache::audience::AudienceKey,
     codec::watch_event::Form,
     identity::access::{Access, Authorized},
@@ -19,7 +26,7 @@ use crate::{
         hub::Hub,
         rebuilds::Rebuilds,
         registry::{MemoryFull, Need, Registry},
-        shard::Shard,
+        shard::{Progress, Shard},
     },
     upstream::{
         discovery::{ServedType, Types},
@@ -30,10 +37,13 @@ use crate::{
 use super::{
     answer::{self, Circumstances},
     body::ResponseBody,
+    collapse,
     decide::Source,
+    encoding::{Encoded, Encoding, Plain},
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
+    refusal,
     state::{self, Readable},
     watch::{Limits, begin},
 };
@@ -85,33 +95,41 @@ impl Server {
         let arrived = circumstances.arrived;
         let (proofs, rebuilds) = (&self.proofs, &self.rebuilds);
         let readable =
-            state::readable(proofs, rebuilds, &shard, read.requirement, patience, arrived).await?;
-        // The wait may have outlived the permission.
-        let authorized = match self.access.renew(authorized).await {
-            Ok(Some(authorized)) => authorized,
-            Ok(None) => return Err(ForwardReason::Denied),
-            Err(_) => return Err(ForwardReason::Review),
+            state::readable(proofs, rebuilds, &shard, read.requirement, patience, arrived).await;
+        let readable = match readable {
+            Err(ForwardReason::NotProven) => {
+                let shared = self.share(read, &shard, authorized, circumstances);
+                return Box::pin(shared).await;
+            }
+            readable => readable?,
         };
+        let authorized = self.renew(authorized).await?;
         let max_frame = answer::max_frame(circumstances.connection);
         let media_type = shard.key().representation.media_type();
         let typed = |body, kind| answer::typed(body, media_type.content_type(kind));
+        let whole = |Encoded { bytes, is_gzip }, kind| {
+            let mut response = typed(ResponseBody::whole(bytes, max_frame), kind);
+            if is_gzip {
+                answer::mark_compressed(response.headers_mut());
+            }
+            response
+        };
+        let scope = read.served.resource.scope;
         let mut response = match read.what {
-            What::Get(key) => {
-                let bytes = get(&readable, &shard, &key, read.source.form, authorized)?;
-                typed(ResponseBody::whole(bytes.into(), max_frame), AnswerKind::Object)
+            What::Get(ref key) => {
+                let found = get(&readable, &shard, key, read.source.form, authorized);
+                let Some(bytes) = found else {
+                    return refusal::refuse(&read, &not_found(&read, key), circumstances);
+                };
+                let encoded = encode(read.encoding, Plain::Object(bytes)).await?;
+                whole(encoded, AnswerKind::Object)
             }
             What::List(request, audience) => {
-                let scope = read.served.resource.scope;
                 let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
                 if list.has_more() && !self.registry.is_full() {
                     shard.keep(&readable.snapshot);
                 }
-                let (bytes, is_gzip) = answer::encoded(list, read.gzip).await;
-                let mut response = typed(ResponseBody::whole(bytes, max_frame), AnswerKind::List);
-                if is_gzip {
-                    answer::mark_compressed(response.headers_mut());
-                }
-                response
+                whole(encode(read.encoding, Plain::List(list)).await?, AnswerKind::List)
             }
             What::Watch(request, audience) => {
                 let limits = Limits {
@@ -121,12 +139,44 @@ impl Server {
                     max_frame,
                 };
                 let hub = &self.hubs[circumstances.connection.core % self.hubs.len()];
-                let body = begin::begin(&readable, &shard, hub, &request, audience, limits)?;
+                let body = begin::begin(&readable, &shard, hub, scope, &request, audience, limits)?;
                 typed(ResponseBody::Watch(Box::new(body)), AnswerKind::Watch)
             }
         };
         answer::complete(response.headers_mut(), read.served.warning, circumstances);
         Ok(response)
+    }
+
+    /// A list that could not be proven new enough, from the one that upstream is asked for all.
+    async fn share(
+        &self,
+        read: Read,
+        shard: &Arc<Shard>,
+        authorized: Authorized,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Response<ResponseBody>, ForwardReason> {
+        let ask = collapse::ask(&read).ok_or(ForwardReason::NotProven)?;
+        let list = self.proofs.of(shard).list(ask).await.map_err(|error| {
+            debug!(shard = %shard.key(), %error, "forwarding a list that could not be shared");
+            ForwardReason::NotProven
+        })?;
+        let authorized = self.renew(authorized).await?;
+        Ok(collapse::shared(&list, read, circumstances, authorized))
+    }
+
+    /// The wait may have outlived the permission.
+    async fn renew(&self, authorized: Authorized) -> Result<Authorized, ForwardReason> {
+        match self.access.renew(authorized).await {
+            Ok(Some(authorized)) => Ok(authorized),
+            Ok(None) => Err(ForwardReason::Denied),
+            Err(_) => Err(ForwardReason::Review),
+        }
+    }
+
+    /// What can be waited for of the shard that would answer; `None` when none is open.
+    pub(super) fn progress(&self, read: &Read) -> Option<watch::Receiver<Progress>> {
+        let shard = self.registry.get(&read.served.resource.gvr, read.source.representation)?;
+        (shard.fingerprint() == read.served.fingerprint).then(|| shard.progress())
     }
 
     fn shard(&self, read: &Read) -> Result<Arc<Shard>, ForwardReason> {
@@ -168,8 +218,17 @@ fn get(
     key: &ObjectKey,
     form: Form,
     _authorized: Authorized,
-) -> Result<Bytes, ForwardReason> {
-    list::get(&readable.snapshot, shard.codec(), key, form).ok_or(ForwardReason::Absent)
+) -> Option<Bytes> {
+    list::get(&readable.snapshot, shard.codec(), key, form)
+}
+
+async fn encode(encoding: Encoding, plain: Plain) -> Result<Encoded, ForwardReason> {
+    encoding.apply(plain).await.map_err(|_| ForwardReason::Accept)
+}
+
+fn not_found(read: &Read, key: &ObjectKey) -> Status {
+    let GroupVersionResource { group, resource, .. } = &read.served.resource.gvr;
+    Status::not_found(GroupResource::new(group, resource), key.name())
 }
 
 async fn make_list(
@@ -181,7 +240,7 @@ async fn make_list(
     _authorized: Authorized,
 ) -> List {
     let (snapshot, codec) = (Arc::clone(&readable.snapshot), Arc::clone(shard.codec()));
-    if list::looks_at(&snapshot, &codec, &request, &audience) <= SCANNED_HERE {
+    if list::looks_at(&snapshot, &codec, scope, &request, &audience) <= SCANNED_HERE {
         return list::list(&snapshot, &codec, scope, &request, &audience);
     }
     let (request, audience) = (Arc::new(request), Arc::new(audience));

@@ -29,8 +29,13 @@ pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
             // Options of lists mean nothing here.
             (format!("{object}?resourceVersion=0&limit=x&watch=true&labelSelector=!"), kept),
             (format!("{object}?resourceVersion=x"), Expected::Forward("options")),
-            (format!("{object}?resourceVersion=0&pretty=1"), Expected::Forward("accept")),
-            (format!("{collection}/absent?resourceVersion=0"), absent(kept)),
+            (format!("{object}?resourceVersion=0&pretty=1"), kept),
+            (format!("{collection}/absent?resourceVersion=0&pretty=1"), kept),
+            (format!("{object}?resourceVersion=0&timeout=10s"), kept),
+            (format!("{object}?resourceVersion=0&timeout=x"), Expected::Forward("options")),
+            (format!("{collection}/absent?resourceVersion=0"), kept),
+            (format!("{collection}/absent?resourceVersion={version}"), kept),
+            (format!("{collection}/&absent\"{{}}?resourceVersion=0"), kept),
         ];
         for (target, expected) in cases {
             read(&both, &target, &accept, expected, &mut tally).await?;
@@ -41,11 +46,24 @@ pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
         let target = format!("{object}?resourceVersion=0");
         read(&both, &target, accept, Expected::Forward("accept"), &mut tally).await?;
     }
+    // A failure's form is chosen apart from the object's.
+    let metadata = Form::JsonMetadata.accept(false);
+    for (accept, expected) in [
+        (format!("{metadata},application/json"), Expected::Hit),
+        (format!("{metadata},application/yaml"), Expected::Forward("accept")),
+        (format!("{metadata},application/vnd.kubernetes.protobuf"), Expected::Hit),
+    ] {
+        let target = format!("{collection}/absent?resourceVersion=0");
+        read(&both, &target, &accept, expected, &mut tally).await?;
+    }
     // Waiting takes three seconds on either side.
     if kind.resource == "pods" || kind.custom {
         let future = format!("{object}?resourceVersion=99999999");
         let proof = Expected::Forward("not-proven");
         read(&both, &future, "application/json", proof, &mut tally).await?;
+        let impatient = format!("{future}&timeout=200ms");
+        let late = Expected::Forward("timeout");
+        read(&both, &impatient, "application/json", late, &mut tally).await?;
     }
     eprintln!("{}: {} of {} GETs from memory", kind.resource, tally.hits, tally.all);
     Ok(())
@@ -56,12 +74,5 @@ pub(crate) fn kept(kind: &Kind, form: Form) -> Expected {
     match form {
         Form::Protobuf if kind.custom => Expected::Forward("accept"),
         _ => Expected::Hit,
-    }
-}
-
-fn absent(kept: Expected) -> Expected {
-    match kept {
-        Expected::Hit => Expected::Forward("absent"),
-        other => other,
     }
 }

@@ -103,6 +103,11 @@ impl<'h> Clause<'h> {
         self.parameters.iter().rev().find(|(own, _)| *own == name).map(|(_, value)| *value)
     }
 
+    /// Whether it asks for indented JSON.
+    pub(super) fn is_pretty(&self) -> bool {
+        self.parameter("pretty") == Some("1")
+    }
+
     /// Upstream's comparison: a higher quality, or else a concrete type before a wildcard, even
     /// when the wildcard has the higher quality.
     fn is_before(&self, other: &Self) -> bool {
