@@ -50,12 +50,14 @@ pub(crate) async fn quiet_lists_share_an_answer(cluster: Arc<Cluster>) -> Result
     ensure!(count(Sort::Forwarded).all == 0, "{:?}", stage.stand_in.counts());
     ensure!(count(Sort::Auxiliary).all == 0, "lists don't wait for that");
     let own = direct.get(&path).send().await?.json()?;
-    let mut audits = BTreeSet::new();
+    let (mut audits, mut bodies) = (BTreeSet::new(), BTreeSet::new());
     for answer in &answers {
         ensure!(answer.status == StatusCode::OK, "{answer:?}");
         ensure!(marks(answer) == COLLAPSED, "{:?}", marks(answer));
-        ensure!(version(answer)? >= before, "an answer from before the request");
-        ensure!(answer.json()?["items"] == own["items"], "other objects than upstream's");
+        if bodies.insert(answer.body.clone()) {
+            ensure!(version(answer)? >= before, "an answer from before the request");
+            ensure!(answer.json()?["items"] == own["items"], "other objects than upstream's");
+        }
         ensure!(answer.header("content-type") == Some("application/json"));
         ensure!(answer.header("content-encoding").is_none());
         audits.insert(answer.header("audit-id").unwrap_or_default().to_owned());
