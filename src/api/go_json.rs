@@ -34,48 +34,92 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 /// `{}` and `[]`, and no newline is added at the end.
 pub fn indent(compact: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(compact.len() * 2);
-    let mut depth = 0_usize;
-    let mut in_string = false;
-    let mut is_escaped = false;
-    for (at, &byte) in compact.iter().enumerate() {
-        if in_string {
-            out.push(byte);
-            in_string = is_escaped || byte != b'"';
-            is_escaped = !is_escaped && byte == b'\\';
-            continue;
-        }
-        match byte {
-            b'{' | b'[' => {
-                out.push(byte);
-                depth += 1;
-                if !matches!(compact.get(at + 1), Some(b'}' | b']')) {
-                    new_line(&mut out, depth);
-                }
-            }
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                if !matches!(out.last(), Some(b'{' | b'[')) {
-                    new_line(&mut out, depth);
-                }
-                out.push(byte);
-            }
-            b',' => {
-                out.push(byte);
-                new_line(&mut out, depth);
-            }
-            b':' => out.extend_from_slice(b": "),
-            _ => {
-                in_string = byte == b'"';
-                out.push(byte);
-            }
-        }
-    }
+    Indenter::default().push(compact, &mut out);
     out
 }
 
-fn new_line(out: &mut Vec<u8>, depth: usize) {
-    out.push(b'\n');
-    out.extend(std::iter::repeat_n(b' ', depth * 2));
+/// Indents JSON that comes in parts, cut anywhere; see [`indent`]. White space outside of strings,
+/// such as the line break that ends compact bodies, is left out.
+#[derive(Clone, Debug, Default)]
+pub struct Indenter {
+    depth: usize,
+    place: Place,
+}
+
+/// Where in the text the next byte stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Outside,
+    /// Behind `{` or `[`: whether a line begins depends on what follows.
+    Opened,
+    InString,
+    /// Behind a backslash in a string.
+    Escaped,
+}
+
+// === impl Indenter ===
+
+impl Indenter {
+    /// Appends the indented form of the next part.
+    pub fn push(&mut self, mut part: &[u8], out: &mut Vec<u8>) {
+        while !part.is_empty() {
+            part = match self.place {
+                Place::Escaped => {
+                    out.push(part[0]);
+                    self.place = Place::InString;
+                    &part[1..]
+                }
+                Place::InString => self.string(part, out),
+                Place::Outside | Place::Opened => {
+                    self.outside(part[0], out);
+                    &part[1..]
+                }
+            };
+        }
+    }
+
+    /// Copies a string up to its end or its next escape; gives back what follows.
+    fn string<'p>(&mut self, part: &'p [u8], out: &mut Vec<u8>) -> &'p [u8] {
+        let Some(end) = part.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
+            out.extend_from_slice(part);
+            return &[];
+        };
+        out.extend_from_slice(&part[..=end]);
+        self.place = if part[end] == b'"' { Place::Outside } else { Place::Escaped };
+        &part[end + 1..]
+    }
+
+    fn outside(&mut self, byte: u8, out: &mut Vec<u8>) {
+        if byte.is_ascii_whitespace() {
+            return;
+        }
+        let opened = std::mem::take(&mut self.place) == Place::Opened;
+        let closes = matches!(byte, b'}' | b']');
+        if closes {
+            self.depth = self.depth.saturating_sub(1);
+        }
+        // A line begins behind what opens, unless it closes at once, and before what closes.
+        if opened != closes {
+            self.new_line(out);
+        }
+        out.push(byte);
+        match byte {
+            b'{' | b'[' => {
+                self.depth += 1;
+                self.place = Place::Opened;
+            }
+            b',' => self.new_line(out),
+            b':' => out.push(b' '),
+            b'"' => self.place = Place::InString,
+            _ => {}
+        }
+    }
+
+    fn new_line(&self, out: &mut Vec<u8>) {
+        out.push(b'\n');
+        out.resize(out.len() + self.depth * 2, b' ');
+    }
 }
 
 /// What stands before the two hexadecimal digits of an escaped ASCII byte.
@@ -152,7 +196,39 @@ mod tests {
         assert_eq!(String::from_utf8(indent(compact)).unwrap(), expected);
     }
 
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            "[a\"\\\\{}\\[\\],: \n]{0,6}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(5, 40, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::btree_map("[a\"{}]{0,3}", inner, 0..4)
+                    .prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
     proptest! {
+        /// serde_json's pretty form is Go's, but for what Go escapes besides.
+        #[test]
+        fn indents_however_the_text_is_cut(value in json(), cuts in prop::collection::vec(0..60_usize, 0..9)) {
+            let compact = format!("{value}\n");
+            let mut rest = compact.as_bytes();
+            let (mut indenter, mut out) = (Indenter::default(), Vec::new());
+            for cut in cuts {
+                let (part, after) = rest.split_at(cut.min(rest.len()));
+                indenter.push(part, &mut out);
+                rest = after;
+            }
+            indenter.push(rest, &mut out);
+            let expected = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+
         #[test]
         fn a_json_reader_gets_the_text_back(text in ".*") {
             prop_assert_eq!(serde_json::from_str::<String>(&written(&text)).unwrap(), text);

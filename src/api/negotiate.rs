@@ -2,8 +2,8 @@
 //!
 //! The clause choice is upstream's own, oddities included (semantics §6.1): two layers for built-in
 //! types, an inconsistent order of clauses, clauses with a transform skipped where they do not apply.
-//! Served are JSON and protobuf, plain or as `PartialObjectMetadata`; a request for anything else
-//! (YAML, Table, pretty-printing, `v1beta1` metadata, what upstream would refuse) is a
+//! Served are JSON and protobuf, plain or as `PartialObjectMetadata`, JSON also indented; a request
+//! for anything else (YAML, Table, `v1beta1` metadata, what upstream would refuse) is a
 //! [`ForwardReason`]. Headers are the first line of their name, as there; one
 //! that is no text is for the caller to forward.
 
@@ -30,6 +30,9 @@ pub struct Negotiated {
     pub media_type: MediaType,
     /// What the objects are turned into first.
     pub transform: Transform,
+    /// Whether the clause asks for indented JSON; [`is_pretty`] may ask for it as well. Never for
+    /// protobuf, which has no such form, nor for watches, which upstream never indents.
+    pub indented: bool,
 }
 
 /// How an answer is encoded.
@@ -73,9 +76,6 @@ pub enum ForwardReason {
     /// The chosen clause asks for a Table, older metadata, or a transform of the wrong shape.
     #[error("a transform is asked for that only the API server makes")]
     Transform,
-    /// The chosen clause asks for indented JSON.
-    #[error("pretty-printing is asked for")]
-    Pretty,
     /// A header whose reading depends on details not reproduced here.
     #[error("Accept is too unusual to be read here")]
     Unusual,
@@ -89,7 +89,11 @@ pub fn negotiate(
 ) -> Result<Negotiated, ForwardReason> {
     let accept = accept.unwrap_or_default();
     if accept.is_empty() {
-        return Ok(Negotiated { media_type: MediaType::Json, transform: Transform::None });
+        return Ok(Negotiated {
+            media_type: MediaType::Json,
+            transform: Transform::None,
+            indented: false,
+        });
     }
     if origin == Origin::BuiltIn && !accept::passes_router(accept) {
         return Err(ForwardReason::NotAcceptable);
@@ -133,9 +137,11 @@ pub fn negotiate_status(accept: Option<&str>, pretty: bool) -> Result<StatusForm
 }
 
 /// Whether JSON that is no stream is to be indented, by the query or by who asks (semantics §6.3).
-/// `pretty=1` in `Accept` is judged by [`negotiate`].
+/// `pretty=1` in `Accept` is judged by [`negotiate`]. The parameter counts only where its name stands
+/// somewhere in the query without escapes, since upstream looks for that first.
 pub fn is_pretty(query: &Query<'_>, user_agent: Option<&str>) -> bool {
     match query.first_or_empty("pretty") {
+        _ if !query.mentions("pretty") => {}
         "" => {}
         value => return matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"),
     }
@@ -220,9 +226,7 @@ fn form(
         Supported::Protobuf => MediaType::Protobuf,
         Supported::Yaml => return Err(ForwardReason::Yaml),
     };
-    if clause.is_pretty() && media_type == MediaType::Json && kind != AnswerKind::Watch {
-        return Err(ForwardReason::Pretty);
-    }
+    let can_indent = media_type == MediaType::Json && kind != AnswerKind::Watch;
     let transform = match target {
         Target::None => Transform::None,
         Target::Metadata { is_list } if is_list == (kind == AnswerKind::List) => {
@@ -230,7 +234,7 @@ fn form(
         }
         Target::Metadata { .. } | Target::Upstream => return Err(ForwardReason::Transform),
     };
-    Ok(Negotiated { media_type, transform })
+    Ok(Negotiated { media_type, transform, indented: can_indent && clause.is_pretty() })
 }
 
 // === impl StatusForm ===

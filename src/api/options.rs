@@ -102,6 +102,9 @@ pub enum OptionsError {
     /// A combination of parameters that is not allowed (422).
     #[error(transparent)]
     Combination(#[from] InvalidCombination),
+    /// A name in the path and a `fieldSelector` that does not ask for it (400).
+    #[error("fieldSelector does not select the name in the path")]
+    OtherName,
     /// `continue` cannot be read (400).
     #[error(transparent)]
     Continue(#[from] InvalidContinueToken),
@@ -143,6 +146,9 @@ pub enum InvalidCombination {
     /// `sendInitialEvents` without its match.
     #[error("sendInitialEvents requires resourceVersionMatch NotOlderThan")]
     InitialEventsWithoutMatch,
+    /// `sendInitialEvents` where the feature gate `WatchList` is off.
+    #[error("sendInitialEvents is forbidden for watch unless WatchList is enabled")]
+    InitialEventsWithoutGate,
     /// A match on a watch that does not set `sendInitialEvents`.
     #[error("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")]
     MatchOnPlainWatch,
@@ -170,6 +176,19 @@ impl ListOptions {
             continue_token: query.first_or_empty("continue").into(),
             has_shard_selector: !query.first_or_empty("shardSelector").is_empty(),
         })
+    }
+
+    /// The same for the one object that a `/watch/` path names: the name counts as a selector, and one
+    /// that is there already must agree (semantics §2).
+    pub fn named(mut self, name: &str) -> Result<Self, OptionsError> {
+        if self.field_selector.is_everything() {
+            self.field_selector = FieldTerms::name(name);
+        }
+        if self.field_selector.required_name() == Some(name) {
+            Ok(self)
+        } else {
+            Err(OptionsError::OtherName)
+        }
     }
 
     /// Both selectors, for objects of one type.

@@ -15,6 +15,7 @@ pub const MAX_PAIRS: usize = 256;
 /// The decoded pairs of one query, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query<'q> {
+    raw: &'q str,
     pairs: SmallVec<[(Cow<'q, str>, Cow<'q, str>); 8]>,
 }
 
@@ -34,8 +35,9 @@ pub enum UnreadableQuery {
 impl<'q> Query<'q> {
     /// Reads what follows `?` in the request target.
     pub fn parse(raw: Option<&'q str>) -> Result<Self, UnreadableQuery> {
-        let mut query = Self::default();
-        for pair in raw.unwrap_or_default().split('&') {
+        let raw = raw.unwrap_or_default();
+        let mut query = Self { raw, ..Self::default() };
+        for pair in raw.split('&') {
             if pair.is_empty() || pair.contains(';') {
                 continue;
             }
@@ -49,6 +51,11 @@ impl<'q> Query<'q> {
             query.pairs.push((decode(name)?, decode(value)?));
         }
         Ok(query)
+    }
+
+    /// Whether the query, as it is written, contains a text.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.raw.contains(text)
     }
 
     /// The first value of a parameter; empty when it is written without one, `None` when absent.

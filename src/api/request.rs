@@ -43,7 +43,7 @@ pub struct ResourceRequest {
     pub label_selector: CompactString,
     /// `fieldSelector` as written, for authorization; empty unless the verb selects.
     pub field_selector: CompactString,
-    /// The options of a list or watch whose verb does not stand in the path.
+    /// The options of a list or watch.
     pub list_options: Option<Result<ListOptions, OptionsError>>,
 }
 
@@ -136,7 +136,8 @@ impl RequestInfo {
 // === impl ResourceRequest ===
 
 impl ResourceRequest {
-    /// A path without a name is about a collection: the query says more about it.
+    /// A path without a name is about a collection: the query says more about it. To one with its
+    /// verb in it the query adds neither verb nor name.
     fn read_collection_query(&mut self, query: &Query<'_>) {
         match self.verb {
             Verb::Get if self.name.is_empty() => {
@@ -149,6 +150,14 @@ impl ResourceRequest {
                     self.name = name.into();
                 }
                 self.list_options = Some(options);
+            }
+            Verb::Watch => {
+                let options = ListOptions::decode(query);
+                self.list_options = Some(if self.name.is_empty() {
+                    options
+                } else {
+                    options.and_then(|options| options.named(&self.name))
+                });
             }
             Verb::Delete if self.name.is_empty() => self.verb = Verb::DeleteCollection,
             _ => {}

@@ -78,6 +78,13 @@ fn write_through(
     }
 }
 
+/// A whole body as one gzip member. Takes the time of [`BlockDeflater::block`].
+pub fn compress(plain: &Segments) -> Segments {
+    let mut gzip = GzipJoin::new();
+    gzip.push(&BlockDeflater::new().block(plain.iter().map(AsRef::as_ref)));
+    gzip.finish()
+}
+
 // === impl BlockDeflater ===
 
 impl BlockDeflater {

@@ -26,6 +26,7 @@ mod scanned;
 pub mod segments;
 pub mod watch_event;
 
+pub use json::indent;
 pub use resource_codec::ResourceCodec;
 
 #[cfg(test)]

@@ -103,9 +103,10 @@ impl Warmth {
 // === impl Deadlines ===
 
 impl Deadlines {
-    /// Of a request that arrived then.
-    pub(super) fn of(arrived: Instant) -> Self {
-        Self { fill: arrived + FILL, place: arrived + PLACE }
+    /// Of a request that arrived then, and whose client waits at most `timeout`.
+    pub(super) fn of(arrived: Instant, timeout: Option<Duration>) -> Self {
+        let after = |wait: Duration| arrived + timeout.map_or(wait, |timeout| wait.min(timeout));
+        Self { fill: after(FILL), place: after(PLACE) }
     }
 }
 

@@ -7,19 +7,14 @@
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
-use tracing::warn;
 
-use crate::{
-    codec::segments::Segments,
-    net::{
-        handler::{ConnectionInfo, Protocol},
-        http::TLS_DATA_FRAME,
-    },
+use crate::net::{
+    handler::{ConnectionInfo, Protocol},
+    http::TLS_DATA_FRAME,
 };
 
 use super::{
     body::ResponseBody,
-    list::{COMPRESSED_ABOVE, List},
     reason::{CACHE_STATUS, HIT},
 };
 
@@ -46,24 +41,6 @@ pub(super) fn typed(body: ResponseBody, content_type: &'static str) -> Response<
     let content_type = HeaderValue::from_static(content_type);
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
-}
-
-/// The list's bytes, compressed when the client can take it and it is large (semantics §6.4).
-pub(super) async fn encoded(list: List, gzip: bool) -> (Segments, bool) {
-    if !gzip || list.length() <= COMPRESSED_ABOVE {
-        return (list.plain(), false);
-    }
-    if let Some(bytes) = list.compressed_before() {
-        return (bytes, true);
-    }
-    let plain = list.clone();
-    match tokio::task::spawn_blocking(move || list.compressed()).await {
-        Ok(bytes) => (bytes, true),
-        Err(error) => {
-            warn!(%error, "a list could not be compressed");
-            (plain.plain(), false)
-        }
-    }
 }
 
 /// Says that the body is compressed.

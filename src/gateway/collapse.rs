@@ -34,14 +34,17 @@ pub(super) fn ask(read: &Read) -> Option<ListAsk> {
     match &read.what {
         // The rare list that goes on in the latest state is not worth a key.
         What::List(request, _)
-            if read.requirement == Requirement::Latest && request.start.is_none() =>
+            if read.requirement == Requirement::Latest
+                && request.start.is_none()
+                // Indented answers are for people, who ask one at a time.
+                && !read.encoding.indented =>
         {
             let media_type = read.source.representation.media_type();
             Some(ListAsk {
                 target: target(&read.attributes, request),
                 accept: accept(representation(media_type, read.source.form), false),
                 content_type: media_type.content_type(AnswerKind::List),
-                gzip: read.gzip,
+                gzip: read.encoding.gzip,
             })
         }
         _ => None,

@@ -19,7 +19,7 @@ use crate::{
     },
     codec::{
         ResourceCodec,
-        gzip::{BlockDeflater, DeflatedBlock, GzipJoin},
+        gzip::{self, BlockDeflater, DeflatedBlock, GzipJoin},
         object::Object,
         segments::Segments,
         watch_event::{Form, ListMetadata},
@@ -53,9 +53,6 @@ struct Rest {
     remaining: Option<u64>,
 }
 
-/// The API server compresses answers above this many bytes (semantics §6.4).
-pub const COMPRESSED_ABOVE: usize = 131_072;
-
 /// The body of a GET, `None` when the object is not there.
 pub fn get(
     snapshot: &Snapshot,
@@ -74,7 +71,7 @@ pub fn list(
     request: &ListRequest,
     audience: &AudienceKey,
 ) -> List {
-    let range = list_range(audience, request);
+    let range = list_range(audience, scope, request);
     let everything = audience.selection.is_everything();
     let (items, rest) =
         if everything && codec.lists_as_held(audience.form) && request.limit.is_none() {
@@ -83,8 +80,7 @@ pub fn list(
             let limit = request
                 .limit
                 .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
-            let single = single_key(scope, request, audience);
-            let (chosen, rest) = choose(snapshot, audience, &range, limit, single.as_ref());
+            let (chosen, rest) = choose(snapshot, audience, &range, limit);
             (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
         };
     let form = audience.form;
@@ -109,6 +105,7 @@ pub fn list(
 pub fn looks_at(
     snapshot: &Snapshot,
     codec: &ResourceCodec,
+    scope: Scope,
     request: &ListRequest,
     audience: &AudienceKey,
 ) -> usize {
@@ -117,35 +114,36 @@ pub fn looks_at(
         return 0;
     }
     let limit = request.limit.filter(|_| everything).map_or(u64::MAX, NonZeroU64::get);
-    let in_scope = snapshot.objects.count(list_range(audience, request));
+    let in_scope = snapshot.objects.count(list_range(audience, scope, request));
     in_scope.min(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// The keys that an audience's objects can have.
-pub fn key_range(audience: &AudienceKey) -> KeyRange {
+/// The keys that an audience's objects can have: one key, if name and scope are known.
+pub fn key_range(audience: &AudienceKey, scope: Scope) -> KeyRange {
+    let namespace = match scope {
+        Scope::Cluster => Some(""),
+        Scope::Namespaced => audience.namespace.as_deref(),
+    };
+    match (audience.selection.field.required_name(), namespace) {
+        (Some(name), Some(namespace)) => KeyRange::only(&ObjectKey::new(namespace, name)),
+        _ => scope_range(audience),
+    }
+}
+
+fn scope_range(audience: &AudienceKey) -> KeyRange {
     match &audience.namespace {
         Some(namespace) => KeyRange::namespace(namespace),
         None => KeyRange::ALL,
     }
 }
 
-/// The keys that a list can show: those of its scope, from where it goes on.
-fn list_range(audience: &AudienceKey, request: &ListRequest) -> KeyRange {
-    let range = key_range(audience);
-    let Some(start) = &request.start else { return range };
+/// The keys that a list can show: those of its scope, from where it goes on. Upstream walks the
+/// whole scope when a list is continued, whatever name the selectors ask for.
+fn list_range(audience: &AudienceKey, scope: Scope, request: &ListRequest) -> KeyRange {
+    let Some(start) = &request.start else { return key_range(audience, scope) };
     let place = ContinueToken { resource_version: None, start: start.clone() };
-    range.starting_at(&place.start_key(audience.namespace.as_deref().unwrap_or_default()))
-}
-
-/// A name in a known scope is one key, for which nothing ever remains. A list that goes on is walked
-/// all the same.
-fn single_key(scope: Scope, request: &ListRequest, audience: &AudienceKey) -> Option<ObjectKey> {
-    let namespace = match scope {
-        Scope::Cluster => Some(""),
-        Scope::Namespaced => audience.namespace.as_deref(),
-    };
-    let name = audience.selection.field.required_name().filter(|_| request.start.is_none())?;
-    namespace.map(|namespace| ObjectKey::new(namespace, name))
+    let key = place.start_key(audience.namespace.as_deref().unwrap_or_default());
+    scope_range(audience).starting_at(&key)
 }
 
 /// The first `limit` objects that the audience admits, and what remains of the scope. A list stops
@@ -155,13 +153,7 @@ fn choose<'a>(
     audience: &AudienceKey,
     range: &KeyRange,
     limit: usize,
-    single: Option<&ObjectKey>,
 ) -> (Vec<&'a Object>, Rest) {
-    if let Some(key) = single {
-        let object = snapshot.objects.get(key.as_str());
-        let chosen = object.into_iter().filter(|object| audience.admits(object)).collect();
-        return (chosen, Rest::default());
-    }
     let mut chosen = Vec::new();
     let mut last = None;
     for object in snapshot.objects.range(range) {
@@ -256,15 +248,10 @@ impl List {
     /// The body as one gzip member. Pages that nobody has compressed yet cost time here: not to be
     /// called on a thread that serves connections.
     pub fn compressed(self) -> Segments {
-        let mut deflater = BlockDeflater::new();
         match &self.items {
-            Items::Chosen(_) => {
-                let mut gzip = GzipJoin::new();
-                let plain = self.plain();
-                gzip.push(&deflater.block(plain.iter().map(AsRef::as_ref)));
-                gzip.finish()
-            }
+            Items::Chosen(_) => gzip::compress(&self.plain()),
             Items::Pages(pages) => {
+                let mut deflater = BlockDeflater::new();
                 let blocks: Vec<_> =
                     pages.iter().map(|page| page.compress(&mut deflater)).collect();
                 self.joined(&blocks)

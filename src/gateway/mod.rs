@@ -17,6 +17,7 @@ pub mod answer;
 pub mod body;
 mod collapse;
 pub mod decide;
+pub mod encoding;
 pub mod forward;
 pub mod headers;
 pub mod health;
@@ -31,7 +32,10 @@ mod state;
 pub mod tunnel;
 pub mod watch;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -137,9 +141,13 @@ impl Gateway {
         let Credential::Bearer(token) = credential else {
             return Err(ForwardReason::Credentials);
         };
-        let authorized = self.authorize(token, &read).await?;
-        // Boxed: a watch's request must not pay for the size of what comes before it.
-        Box::pin(self.parts.server.serve(read, authorized, circumstances)).await
+        let timeout = read.timeout;
+        let answering = async {
+            let authorized = Box::pin(self.authorize(token, &read)).await?;
+            // Boxed, too: a watch's request must not pay for the size of what comes before it.
+            Box::pin(self.parts.server.serve(read, authorized, circumstances)).await
+        };
+        within(timeout, circumstances.arrived, answering).await
     }
 
     /// How a read that memory did not answer goes upstream.
@@ -160,7 +168,7 @@ impl Gateway {
             resource: &read.served.resource.gvr,
             reason,
             shard: server.progress(&read),
-            deadlines: Deadlines::of(arrived),
+            deadlines: Deadlines::of(arrived, read.timeout),
             asked_again,
         };
         self.places.admit(applicant).await
@@ -244,6 +252,20 @@ impl Gateway {
             "readyz" => health::answer("readyz", &(self.parts.readiness)(), verbose),
             _ => health::unknown(),
         })
+    }
+}
+
+/// Memory makes nobody wait longer than they said: what is not there by then upstream answers.
+async fn within<T>(
+    timeout: Option<Duration>,
+    arrived: Instant,
+    answering: impl Future<Output = Result<T, ForwardReason>>,
+) -> Result<T, ForwardReason> {
+    match timeout.and_then(|timeout| arrived.checked_add(timeout)) {
+        None => answering.await,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), answering)
+            .await
+            .unwrap_or(Err(ForwardReason::Timeout)),
     }
 }
 

@@ -3,17 +3,20 @@
 //! [`Read::parse`] is the first half of the serve-or-forward decision: it needs the request, the
 //! type table and the policies. What it gives back is typed; later code cannot see the raw query.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use compact_str::CompactString;
 use http::{HeaderMap, HeaderName, Method, Request, Version, header, request::Parts};
 
 use crate::{
     api::{
-        negotiate::{AnswerKind, StatusForm, is_pretty, negotiate, negotiate_status, wants_gzip},
+        negotiate::{
+            AnswerKind, MediaType, StatusForm, is_pretty, negotiate, negotiate_status, wants_gzip,
+        },
         object_key::ObjectKey,
         options::{GetRequest, ListOptions, ListRequest, WatchRequest},
         query::Query,
+        release::ReadRules,
         request::{RequestInfo, ResourceRequest, Verb},
         resource::{GroupVersionResource, ResourceType, Scope},
         selector::Selection,
@@ -27,6 +30,7 @@ use crate::{
 
 use super::{
     decide::{self, Requirement, Source},
+    encoding::Encoding,
     reason::ForwardReason,
 };
 
@@ -41,10 +45,12 @@ pub struct Read {
     pub source: Source,
     /// How new the answer must be.
     pub requirement: Requirement,
-    /// Whether a large answer may be compressed.
-    pub gzip: bool,
+    /// How the body of an answer that is no watch is written.
+    pub encoding: Encoding,
     /// The form of a failure; `None` for one that only upstream writes.
     pub status_form: Option<StatusForm>,
+    /// The time the client allows, counted from the request's arrival; watches have none.
+    pub timeout: Option<Duration>,
     /// What the asker must be allowed to do.
     pub attributes: Arc<Attributes>,
 }
@@ -89,17 +95,22 @@ impl Read {
         let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query)
             .map_err(|_| ForwardReason::Path)?;
         let RequestInfo::Resource(request) = info else { return Err(ForwardReason::Path) };
-        if !request.subresource.is_empty() || request.verb_from_path {
+        if !request.subresource.is_empty() || request.verb == Verb::Proxy {
             return Err(ForwardReason::Resource);
         }
         let policy = policies.policy(&request.resource.group, &request.resource.resource);
         if policy == ResourcePolicy::Off {
             return Err(ForwardReason::Policy);
         }
-        let served = types.get(&request.resource).ok_or(ForwardReason::Resource)?;
+        let table = types.table();
+        if table.is_of_unknown_release() {
+            return Err(ForwardReason::Release);
+        }
+        let served = table.get(&request.resource).cloned().ok_or(ForwardReason::Resource)?;
         let namespace = scope(&request, &served.resource)?;
         let attributes = Arc::new(attributes(&request)?);
-        let asked = Asked { parts, query, request: *request, served, attributes };
+        let rules = table.rules();
+        let asked = Asked { parts, query, request: *request, served, rules, attributes };
         match asked.request.verb {
             Verb::Get => asked.get(namespace.as_deref()),
             Verb::List => asked.list(namespace),
@@ -122,6 +133,7 @@ struct Asked<'a> {
     query: Query<'a>,
     request: ResourceRequest,
     served: ServedType,
+    rules: ReadRules,
     attributes: Arc<Attributes>,
 }
 
@@ -135,9 +147,11 @@ impl Asked<'_> {
         }
         let request = GetRequest::parse(&self.query).map_err(|_| ForwardReason::Options)?;
         let requirement = decide::for_get(request)?;
+        let timeout = GetRequest::timeout(&self.query).map_err(|_| ForwardReason::Options)?;
         let key = ObjectKey::new(namespace.unwrap_or_default(), &self.request.name);
-        let source = self.source(AnswerKind::Object, &Selection::default())?;
-        self.read(What::Get(key), source, requirement)
+        let (source, indented) = self.source(AnswerKind::Object, &Selection::default())?;
+        let read = self.read(What::Get(key), source, requirement, indented)?;
+        Ok(Read { timeout, ..read })
     }
 
     fn list(self, namespace: Option<CompactString>) -> Result<Read, ForwardReason> {
@@ -146,35 +160,59 @@ impl Asked<'_> {
         let request = request.map_err(|_| ForwardReason::Options)?;
         let requirement = decide::for_list(&request, schema)?;
         let selection = request.selection.clone();
-        let source = self.source(AnswerKind::List, &selection)?;
-        let what = What::List(request, self.audience(namespace, &selection, source.form));
-        self.read(what, source, requirement)
+        let timeout = request.timeout;
+        let (source, indented) = self.source(AnswerKind::List, &selection)?;
+        let audience = match request.start {
+            None => self.audience(namespace, &selection, source.form),
+            // A selector's namespace narrows only lists that begin: upstream takes the place in a
+            // token for one within the request's path.
+            Some(_) => AudienceKey { namespace, selection, form: source.form },
+        };
+        let read = self.read(What::List(request, audience), source, requirement, indented)?;
+        Ok(Read { timeout, ..read })
     }
 
     fn watch(self, namespace: Option<CompactString>) -> Result<Read, ForwardReason> {
         let schema = &self.served.resource.fields;
-        let request = WatchRequest::resolve(self.options()?, schema);
+        let request = self.rules.watch(self.options()?, schema);
         let request = request.map_err(|_| ForwardReason::Options)?;
         let requirement = decide::for_watch(&request)?;
         let selection = request.selection.clone();
-        let source = self.source(AnswerKind::Watch, &selection)?;
+        let (source, indented) = self.source(AnswerKind::Watch, &selection)?;
         let audience = self.audience(namespace, &selection, source.form);
-        self.read(What::Watch(request, audience), source, requirement)
+        self.read(What::Watch(request, audience), source, requirement, indented)
     }
 
     fn options(&self) -> Result<&ListOptions, ForwardReason> {
+        if !self.rules.reads_label_selector(self.query.first_or_empty("labelSelector")) {
+            return Err(ForwardReason::Options);
+        }
         match &self.request.list_options {
             Some(Ok(options)) => Ok(options),
             _ => Err(ForwardReason::Options),
         }
     }
 
-    fn source(&self, kind: AnswerKind, selection: &Selection) -> Result<Source, ForwardReason> {
+    /// Where the answer comes from, and whether it is to be indented.
+    fn source(
+        &self,
+        kind: AnswerKind,
+        selection: &Selection,
+    ) -> Result<(Source, bool), ForwardReason> {
         let resource = &self.served.resource;
         let accept = first_line(&self.parts.headers, header::ACCEPT)?;
         let negotiated =
             negotiate(accept, kind, resource.origin).map_err(|_| ForwardReason::Accept)?;
-        decide::source(resource, negotiated, selection)
+        let by_request = self.is_pretty()?
+            && negotiated.media_type == MediaType::Json
+            && kind != AnswerKind::Watch;
+        let source = decide::source(resource, negotiated, selection)?;
+        Ok((source, negotiated.indented || by_request))
+    }
+
+    fn is_pretty(&self) -> Result<bool, ForwardReason> {
+        let user_agent = first_line(&self.parts.headers, header::USER_AGENT)?;
+        Ok(is_pretty(&self.query, user_agent))
     }
 
     /// Watchers and lists of one namespace are about it, whether path or selector says so.
@@ -198,18 +236,16 @@ impl Asked<'_> {
         what: What,
         source: Source,
         requirement: Requirement,
+        indented: bool,
     ) -> Result<Read, ForwardReason> {
         let headers = &self.parts.headers;
-        let user_agent = first_line(headers, header::USER_AGENT)?;
-        let pretty = is_pretty(&self.query, user_agent);
-        if pretty && !matches!(what, What::Watch(..)) {
-            return Err(ForwardReason::Accept);
-        }
         let accept = first_line(headers, header::ACCEPT)?;
-        let status_form = negotiate_status(accept, pretty).ok();
+        let status_form = negotiate_status(accept, self.is_pretty()?).ok();
         let gzip = wants_gzip(first_line(headers, header::ACCEPT_ENCODING)?);
         let Self { served, attributes, .. } = self;
-        Ok(Read { what, served, source, requirement, gzip, status_form, attributes })
+        let encoding = Encoding { indented, gzip };
+        let timeout = None;
+        Ok(Read { what, served, source, requirement, encoding, status_form, timeout, attributes })
     }
 }
 
@@ -219,16 +255,19 @@ fn scope(
     resource: &ResourceType,
 ) -> Result<Option<CompactString>, ForwardReason> {
     let namespace = &request.namespace;
+    // One object, named in the path.
+    let is_single =
+        !request.name.is_empty() && (request.verb == Verb::Get || request.verb_from_path);
     match resource.scope {
         Scope::Namespaced if !namespace.is_empty() => Ok(Some(namespace.clone())),
-        Scope::Namespaced if request.verb == Verb::Get => Err(ForwardReason::Resource),
+        Scope::Namespaced if is_single => Err(ForwardReason::Resource),
         Scope::Namespaced => Ok(None),
         Scope::Cluster if namespace.is_empty() => Ok(None),
         // The one cluster-scoped resource whose requests carry a namespace: its own name. Anything
         // wider would ask for a permission in a namespace and show the whole cluster.
         Scope::Cluster
             if request.resource == GroupVersionResource::new("", "v1", "namespaces")
-                && request.verb == Verb::Get
+                && is_single
                 && request.name == *namespace =>
         {
             Ok(None)

@@ -7,7 +7,7 @@ use http::HeaderValue;
 /// Why memory did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardReason {
-    /// The form asked for is not kept (tables, YAML, pretty printing), or a failure is to be worded in
+    /// The form asked for is not kept (tables, YAML), or a failure is to be worded in
     /// such a form.
     Accept,
     /// The shard is not filled yet, or cannot be.
@@ -34,10 +34,14 @@ pub enum ForwardReason {
     Policy,
     /// A GET without resourceVersion is a quorum read.
     Quorum,
+    /// Upstream is of a release of Kubernetes whose reads are not known.
+    Release,
     /// No type that can be cached: unknown, aggregated, events, a sub-resource.
     Resource,
     /// The access review could not be asked.
     Review,
+    /// The time that the client allowed (`timeout=`) was over while memory waited.
+    Timeout,
     /// The log begins after the version asked for.
     Uncovered,
     /// Another protocol is asked for on this connection.
@@ -76,8 +80,10 @@ impl ForwardReason {
             Self::Path => "path",
             Self::Policy => "policy",
             Self::Quorum => "quorum",
+            Self::Release => "release",
             Self::Resource => "resource",
             Self::Review => "review",
+            Self::Timeout => "timeout",
             Self::Uncovered => "uncovered",
             Self::Upgrade => "upgrade",
         }
@@ -99,8 +105,10 @@ impl ForwardReason {
             Self::Path => "watchgate; fwd=bypass; detail=path",
             Self::Policy => "watchgate; fwd=bypass; detail=policy",
             Self::Quorum => "watchgate; fwd=bypass; detail=quorum",
+            Self::Release => "watchgate; fwd=bypass; detail=release",
             Self::Resource => "watchgate; fwd=bypass; detail=resource",
             Self::Review => "watchgate; fwd=bypass; detail=review",
+            Self::Timeout => "watchgate; fwd=stale; detail=timeout",
             Self::Uncovered => "watchgate; fwd=miss; detail=uncovered",
             Self::Upgrade => "watchgate; fwd=bypass; detail=upgrade",
         })
@@ -127,8 +135,10 @@ mod tests {
             ForwardReason::Path,
             ForwardReason::Policy,
             ForwardReason::Quorum,
+            ForwardReason::Release,
             ForwardReason::Resource,
             ForwardReason::Review,
+            ForwardReason::Timeout,
             ForwardReason::Uncovered,
             ForwardReason::Upgrade,
         ] {

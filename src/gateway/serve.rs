@@ -39,6 +39,7 @@ use super::{
     body::ResponseBody,
     collapse,
     decide::Source,
+    encoding::{Encoded, Encoding, Plain},
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
@@ -97,7 +98,8 @@ impl Server {
             state::readable(proofs, rebuilds, &shard, read.requirement, patience, arrived).await;
         let readable = match readable {
             Err(ForwardReason::NotProven) => {
-                return self.share(read, &shard, authorized, circumstances).await;
+                let shared = self.share(read, &shard, authorized, circumstances);
+                return Box::pin(shared).await;
             }
             readable => readable?,
         };
@@ -105,26 +107,29 @@ impl Server {
         let max_frame = answer::max_frame(circumstances.connection);
         let media_type = shard.key().representation.media_type();
         let typed = |body, kind| answer::typed(body, media_type.content_type(kind));
+        let whole = |Encoded { bytes, is_gzip }, kind| {
+            let mut response = typed(ResponseBody::whole(bytes, max_frame), kind);
+            if is_gzip {
+                answer::mark_compressed(response.headers_mut());
+            }
+            response
+        };
+        let scope = read.served.resource.scope;
         let mut response = match read.what {
             What::Get(ref key) => {
                 let found = get(&readable, &shard, key, read.source.form, authorized);
                 let Some(bytes) = found else {
                     return refusal::refuse(&read, &not_found(&read, key), circumstances);
                 };
-                typed(ResponseBody::whole(bytes.into(), max_frame), AnswerKind::Object)
+                let encoded = encode(read.encoding, Plain::Object(bytes)).await?;
+                whole(encoded, AnswerKind::Object)
             }
             What::List(request, audience) => {
-                let scope = read.served.resource.scope;
                 let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
                 if list.has_more() && !self.registry.is_full() {
                     shard.keep(&readable.snapshot);
                 }
-                let (bytes, is_gzip) = answer::encoded(list, read.gzip).await;
-                let mut response = typed(ResponseBody::whole(bytes, max_frame), AnswerKind::List);
-                if is_gzip {
-                    answer::mark_compressed(response.headers_mut());
-                }
-                response
+                whole(encode(read.encoding, Plain::List(list)).await?, AnswerKind::List)
             }
             What::Watch(request, audience) => {
                 let limits = Limits {
@@ -134,7 +139,7 @@ impl Server {
                     max_frame,
                 };
                 let hub = &self.hubs[circumstances.connection.core % self.hubs.len()];
-                let body = begin::begin(&readable, &shard, hub, &request, audience, limits)?;
+                let body = begin::begin(&readable, &shard, hub, scope, &request, audience, limits)?;
                 typed(ResponseBody::Watch(Box::new(body)), AnswerKind::Watch)
             }
         };
@@ -217,6 +222,10 @@ fn get(
     list::get(&readable.snapshot, shard.codec(), key, form)
 }
 
+async fn encode(encoding: Encoding, plain: Plain) -> Result<Encoded, ForwardReason> {
+    encoding.apply(plain).await.map_err(|_| ForwardReason::Accept)
+}
+
 fn not_found(read: &Read, key: &ObjectKey) -> Status {
     let GroupVersionResource { group, resource, .. } = &read.served.resource.gvr;
     Status::not_found(GroupResource::new(group, resource), key.name())
@@ -231,7 +240,7 @@ async fn make_list(
     _authorized: Authorized,
 ) -> List {
     let (snapshot, codec) = (Arc::clone(&readable.snapshot), Arc::clone(shard.codec()));
-    if list::looks_at(&snapshot, &codec, &request, &audience) <= SCANNED_HERE {
+    if list::looks_at(&snapshot, &codec, scope, &request, &audience) <= SCANNED_HERE {
         return list::list(&snapshot, &codec, scope, &request, &audience);
     }
     let (request, audience) = (Arc::new(request), Arc::new(audience));

@@ -12,9 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwapOption;
 use compact_str::CompactString;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
@@ -35,6 +33,7 @@ use crate::{
         object::{Object, Representation},
         watch_event::WatchEvent,
     },
+    sync::{Mutex, Published},
 };
 
 use super::{
@@ -101,7 +100,7 @@ pub struct Shard {
     fingerprint: u64,
     codec: Arc<ResourceCodec>,
     cache: Mutex<WatchCache>,
-    published: ArcSwapOption<Snapshot>,
+    published: Published<Snapshot>,
     progress: watch::Sender<Progress>,
     hubs: Arc<[Arc<Hub>]>,
 }
@@ -126,7 +125,7 @@ impl Shard {
             fingerprint,
             cache: Mutex::new(WatchCache::new(&codec, budget)),
             codec,
-            published: ArcSwapOption::empty(),
+            published: Published::empty(),
             progress: watch::Sender::new(Progress::default()),
             hubs,
         }

@@ -1,6 +1,9 @@
 //! One request to both servers, and what each answered.
 
+use std::io::Read as _;
+
 use anyhow::{Result, ensure};
+use flate2::read::GzDecoder;
 use http::StatusCode;
 use watchgate_cluster::{Client, Response, Streaming};
 
@@ -63,10 +66,24 @@ pub(crate) async fn read(
     expected: Expected,
     tally: &mut Tally,
 ) -> Result<Option<u64>> {
-    let ask = |client: &Client| client.get(target).header("accept", accept).send();
+    read_with(both, target, &[("accept", accept)], expected, tally).await
+}
+
+/// The same with any headers.
+pub(crate) async fn read_with(
+    both: &Both,
+    target: &str,
+    headers: &[(&str, &str)],
+    expected: Expected,
+    tally: &mut Tally,
+) -> Result<Option<u64>> {
+    let ask = |client: &Client| {
+        let plain = client.get(target);
+        headers.iter().fold(plain, |request, (name, value)| request.header(name, value)).send()
+    };
     let theirs = Box::pin(ask(&both.direct)).await?;
     let ours = Box::pin(ask(&both.gateway)).await?;
-    let what = format!("GET {target} as {accept}");
+    let what = format!("GET {target} with {headers:?}");
     tally.add(&what, ours.header("cache-status"), expected)?;
     let [ours, theirs] = [Answer::of(&ours)?, Answer::of(&theirs)?];
     ensure!(ours.head == theirs.head, "{what}: {ours:#?} in place of {theirs:#?}");
@@ -97,8 +114,8 @@ struct Head {
 }
 
 /// Headers that must be the same.
-const HEADERS: [&str; 5] =
-    ["content-type", "cache-control", "content-encoding", "retry-after", "warning"];
+const HEADERS: [&str; 6] =
+    ["content-type", "cache-control", "content-encoding", "retry-after", "vary", "warning"];
 
 impl Head {
     fn of(status: StatusCode, headers: &http::HeaderMap) -> Self {
@@ -110,7 +127,15 @@ impl Head {
 impl Answer {
     fn of(response: &Response) -> Result<Self> {
         let head = Head::of(response.status, &response.headers);
-        Ok(Self { head, essence: Essence::of_list(&response.body)? })
+        let essence = if response.header("content-encoding") == Some("gzip") {
+            // Two compressors need not agree on more than what comes out.
+            let mut plain = Vec::new();
+            GzDecoder::new(&response.body[..]).read_to_end(&mut plain)?;
+            Essence::of_list(&plain)?
+        } else {
+            Essence::of_list(&response.body)?
+        };
+        Ok(Self { head, essence })
     }
 }
 

@@ -61,6 +61,7 @@ async fn versions(both: &Both, kind: &Kind, form: Form, tally: &mut Tally) -> Re
     // What the API server is at by now is ahead of a shard on which nothing happens.
     let ahead = both.direct.get(&format!("{path}?{SELECTOR}")).send().await?.json()?;
     let ahead = ahead["metadata"]["resourceVersion"].as_str().context("no version")?.to_owned();
+    let nothing = "labelSelector=tier%3Dnone";
     let q = |rest: &str| format!("{path}?{SELECTOR}{rest}");
     Ok(vec![
         (q(""), proof),
@@ -78,7 +79,11 @@ async fn versions(both: &Both, kind: &Kind, form: Form, tally: &mut Tally) -> Re
         (q("&resourceVersionMatch=Exact"), options),
         (q("&resourceVersion=0&sendInitialEvents=true"), options),
         (q("&resourceVersion=0&watch=false"), hit),
-        (q("&resourceVersion=0&pretty=true"), Expected::Forward("accept")),
+        (q("&resourceVersion=0&pretty=true"), hit),
+        (format!("{path}?{nothing}&resourceVersion=0&pretty=true"), hit),
+        (q("&resourceVersion=0&includeObject=nonsense"), hit),
+        (q("&resourceVersion=0&timeout=1m"), hit),
+        (q("&resourceVersion=0&timeout=nonsense"), options),
     ])
 }
 

@@ -6,6 +6,7 @@
 //! answer it (semantics §16).
 
 mod exchange;
+mod forms;
 mod kinds;
 mod lists;
 mod objects;
@@ -22,14 +23,15 @@ use crate::kinds::KINDS;
 use crate::setup::Both;
 
 fn main() -> ExitCode {
-    let mut suite = Suite::new(Both::start);
+    let mut suite = Suite::new(|| Both::start(true));
     for kind in KINDS {
         let name = |part: &str| format!("{part}_{}", kind.resource);
         suite = suite
             .test(&name("objects"), |both| objects::compare(both, kind))
+            .test(&name("forms"), |both| forms::compare(both, kind))
             .test(&name("lists"), |both| lists::compare(both, kind))
             .test(&name("watches"), |both| watches::compare(both, kind))
             .test(&name("script"), |both| script::compare(both, kind));
     }
-    suite.run()
+    suite.test("large", forms::large).run()
 }

@@ -29,7 +29,10 @@ pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
             // Options of lists mean nothing here.
             (format!("{object}?resourceVersion=0&limit=x&watch=true&labelSelector=!"), kept),
             (format!("{object}?resourceVersion=x"), Expected::Forward("options")),
-            (format!("{object}?resourceVersion=0&pretty=1"), Expected::Forward("accept")),
+            (format!("{object}?resourceVersion=0&pretty=1"), kept),
+            (format!("{collection}/absent?resourceVersion=0&pretty=1"), kept),
+            (format!("{object}?resourceVersion=0&timeout=10s"), kept),
+            (format!("{object}?resourceVersion=0&timeout=x"), Expected::Forward("options")),
             (format!("{collection}/absent?resourceVersion=0"), kept),
             (format!("{collection}/absent?resourceVersion={version}"), kept),
             (format!("{collection}/&absent\"{{}}?resourceVersion=0"), kept),
@@ -58,6 +61,9 @@ pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
         let future = format!("{object}?resourceVersion=99999999");
         let proof = Expected::Forward("not-proven");
         read(&both, &future, "application/json", proof, &mut tally).await?;
+        let impatient = format!("{future}&timeout=200ms");
+        let late = Expected::Forward("timeout");
+        read(&both, &impatient, "application/json", late, &mut tally).await?;
     }
     eprintln!("{}: {} of {} GETs from memory", kind.resource, tally.hits, tally.all);
     Ok(())

@@ -128,7 +128,8 @@ fn cut(bytes: &mut Vec<u8>, part: &[u8]) -> Result<()> {
         .filter_map(|(place, window)| (window == part).then_some(place))
         .collect();
     // An object may carry the list's version; built-in lists name theirs first, custom ones last.
-    let place = match bytes.starts_with(b"{\"apiVersion\"") {
+    let custom = [&b"{\"apiVersion\""[..], b"{\n  \"apiVersion\""];
+    let place = match custom.iter().any(|start| bytes.starts_with(start)) {
         true => places.last(),
         false => places.first(),
     };

@@ -3,16 +3,22 @@ use proptest::prelude::*;
 use super::*;
 
 const JSON: Result<Negotiated, ForwardReason> =
-    Ok(Negotiated { media_type: MediaType::Json, transform: Transform::None });
+    Ok(Negotiated { media_type: MediaType::Json, transform: Transform::None, indented: false });
 const PROTOBUF: Result<Negotiated, ForwardReason> =
-    Ok(Negotiated { media_type: MediaType::Protobuf, transform: Transform::None });
-const JSON_METADATA: Result<Negotiated, ForwardReason> =
-    Ok(Negotiated { media_type: MediaType::Json, transform: Transform::PartialObjectMetadata });
-const PROTOBUF_METADATA: Result<Negotiated, ForwardReason> =
-    Ok(Negotiated { media_type: MediaType::Protobuf, transform: Transform::PartialObjectMetadata });
+    Ok(Negotiated { media_type: MediaType::Protobuf, transform: Transform::None, indented: false });
+const JSON_METADATA: Result<Negotiated, ForwardReason> = Ok(Negotiated {
+    media_type: MediaType::Json,
+    transform: Transform::PartialObjectMetadata,
+    indented: false,
+});
+const PROTOBUF_METADATA: Result<Negotiated, ForwardReason> = Ok(Negotiated {
+    media_type: MediaType::Protobuf,
+    transform: Transform::PartialObjectMetadata,
+    indented: false,
+});
 
 use AnswerKind::{List, Object, Watch};
-use ForwardReason::{NotAcceptable, Pretty, Unusual, Yaml};
+use ForwardReason::{NotAcceptable, Unusual, Yaml};
 use Origin::{BuiltIn, Custom};
 
 #[test]
@@ -83,7 +89,8 @@ fn chooses_transforms_that_fit_the_answer() {
     let protobuf_table =
         "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json";
     let transform = Err(ForwardReason::Transform);
-    for origin in [BuiltIn, Custom] {
+    let indented = JSON.map(|json| Negotiated { indented: true, ..json });
+    for (origin, protobuf) in [(BuiltIn, PROTOBUF), (Custom, JSON)] {
         for (accept, object, list, watch) in [
             (single.as_str(), PROTOBUF_METADATA, transform, PROTOBUF_METADATA),
             (&list, transform, PROTOBUF_METADATA, transform),
@@ -106,7 +113,13 @@ fn chooses_transforms_that_fit_the_answer() {
                 transform,
                 JSON_METADATA,
             ),
-            ("application/json;pretty=1", Err(Pretty), Err(Pretty), JSON),
+            ("application/json;pretty=1", indented, indented, JSON),
+            (
+                "application/vnd.kubernetes.protobuf;pretty=1,application/json",
+                protobuf,
+                protobuf,
+                protobuf,
+            ),
             ("application/json;pretty=true", JSON, JSON, JSON),
         ] {
             assert_eq!(negotiate(Some(accept), Object, origin), object, "object {accept}");
@@ -157,6 +170,11 @@ fn knows_who_wants_indented_json() {
         ("pretty=abc", Some("curl/8"), false),
         ("pretty=", Some("curl/8"), true),
         ("pretty", None, false),
+        // Upstream looks for the word before it decodes anything.
+        ("p%72etty=true", None, false),
+        ("p%72etty=false", Some("curl/8"), true),
+        ("p%72etty=true&x=pretty", None, true),
+        ("pretty=false&pretty=true", Some("curl/8"), false),
     ] {
         let query = Query::parse(Some(query)).unwrap();
         assert_eq!(is_pretty(&query, user_agent), expected, "{query:?} {user_agent:?}");

@@ -191,8 +191,34 @@ fn keeps_the_options_of_lists_and_watches() {
     assert!(options("/api/v1/pods?watch=1").is_some_and(|options| options.unwrap().watch));
     assert!(options("/api/v1/pods?limit=x").is_some_and(|options| options.is_err()));
     assert_eq!(options("/api/v1/nodes/n?limit=x"), None);
-    assert_eq!(options("/api/v1/watch/pods"), None);
+    assert!(options("/api/v1/watch/pods").is_some_and(|options| !options.unwrap().watch));
+    assert!(options("/api/v1/watch/pods?limit=x").is_some_and(|options| options.is_err()));
     assert!(resource(&Method::GET, "/api/v1/watch/pods").verb_from_path);
+}
+
+#[test]
+fn a_name_in_a_watch_path_selects() {
+    for (query, expected) in [
+        ("", Ok("a")),
+        ("fieldSelector=", Ok("a")),
+        ("fieldSelector=,", Ok("a")),
+        ("fieldSelector=metadata.name%3Da", Ok("a")),
+        ("fieldSelector=status.phase%3DRunning,metadata.name%3Da", Ok("a")),
+        ("fieldSelector=metadata.name%3Db", Err(OptionsError::OtherName)),
+        ("fieldSelector=metadata.name!%3Db", Err(OptionsError::OtherName)),
+        ("fieldSelector=status.phase%3DRunning", Err(OptionsError::OtherName)),
+    ] {
+        let request =
+            resource(&Method::GET, &format!("/api/v1/watch/namespaces/ns/pods/a?{query}"));
+        assert_eq!((request.verb, &*request.namespace, &*request.name), (Verb::Watch, "ns", "a"));
+        let options = request.list_options.unwrap();
+        let found =
+            options.map(|options| options.field_selector.required_name().unwrap().to_owned());
+        assert_eq!(found, expected.map(str::to_owned), "{query}");
+    }
+    // A selector gives such a path no name of its own.
+    let request = resource(&Method::GET, "/api/v1/watch/pods?fieldSelector=metadata.name%3Da");
+    assert_eq!(&*request.name, "");
 }
 
 proptest! {

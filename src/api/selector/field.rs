@@ -99,6 +99,17 @@ impl FieldTerms {
         Ok(Self { terms })
     }
 
+    /// The objects of one name.
+    pub fn name(name: &str) -> Self {
+        let term = RawTerm { label: NAME.into(), operator: Operator::Equals, value: name.into() };
+        Self { terms: vec![term] }
+    }
+
+    /// Whether there is no term, so that every object is selected.
+    pub fn is_everything(&self) -> bool {
+        self.terms.is_empty()
+    }
+
     /// The name that `metadata.name` must equal; the first in sorted order when there are several.
     /// This becomes the name of the request (semantics §1, step 6).
     pub fn required_name(&self) -> Option<&str> {

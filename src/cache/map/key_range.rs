@@ -4,6 +4,8 @@ use std::ops::{Bound, RangeBounds};
 
 use compact_str::{CompactString, format_compact};
 
+use crate::api::object_key::ObjectKey;
+
 /// The character after the `/` that ends a namespace.
 const AFTER_SLASH: char = '0';
 
@@ -34,6 +36,12 @@ impl KeyRange {
             start: Bound::Included(format_compact!("{namespace}/")),
             end: Bound::Excluded(format_compact!("{namespace}{AFTER_SLASH}")),
         }
+    }
+
+    /// One key.
+    pub fn only(key: &ObjectKey) -> Self {
+        let key = CompactString::from(key.as_str());
+        Self { start: Bound::Included(key.clone()), end: Bound::Included(key) }
     }
 
     /// The part of this range after `key`: where a page of a list that ended with `key` goes on.
@@ -90,6 +98,14 @@ mod tests {
             assert!(!range.contains(key), "{key}");
         }
         assert_eq!(KeyRange::namespace(""), KeyRange::ALL);
+    }
+
+    #[test]
+    fn one_key_is_alone() {
+        let only = KeyRange::only(&ObjectKey::new("a", "x"));
+        assert!(only.contains("a/x"));
+        assert!(!only.contains("a/x-1") && !only.contains("a/w") && !only.contains("a/x/"));
+        assert!(!only.after("a/x").contains("a/x"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! is checked against JSON's grammar, because it is sent on as it came.
 
 pub(super) mod bookmark;
+pub mod indent;
 pub(super) mod list;
 pub(super) mod object;
 mod scanner;

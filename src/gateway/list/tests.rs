@@ -157,7 +157,7 @@ fn a_list_says_how_many_objects_it_looks_at() {
         assert!(matches!(request.consistency, ListConsistency::Exact(_)));
         let mut audience = audience("", "", "");
         audience.selection = request.selection.clone();
-        looks_at(&snapshot(), &codec(), &request, &audience)
+        looks_at(&snapshot(), &codec(), Scope::Namespaced, &request, &audience)
     };
     let next = token("a/two\0");
     assert_eq!(looks(&format!("continue={next}")), 0, "pages as they are");

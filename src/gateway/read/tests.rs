@@ -107,8 +107,10 @@ fn lists_are_served_from_states_that_memory_can_prove() {
         ("?fieldSelector=spec.unknown%3Dx", Err(ForwardReason::Options)),
         ("?shardSelector=x", Err(ForwardReason::Options)),
         ("?sendInitialEvents=true", Err(ForwardReason::Options)),
-        ("?pretty=true", Err(ForwardReason::Accept)),
         ("?continue=nonsense", Err(ForwardReason::Options)),
+        ("?includeObject=nonsense", Ok(Requirement::Latest)),
+        ("?timeout=nonsense", Err(ForwardReason::Options)),
+        ("?timeout=-1s", Err(ForwardReason::Options)),
     ] {
         let found = get(&format!("/api/v1/pods{query}")).map(|read| read.requirement);
         assert_eq!(found, expected, "{query}");
@@ -149,6 +151,8 @@ fn gets_are_served_unless_they_are_quorum_reads() {
         ("/api/v1/namespaces/ns/pods/a", Err(ForwardReason::Quorum)),
         ("/api/v1/namespaces/ns", Err(ForwardReason::Quorum)),
         ("/api/v1/namespaces/ns/pods/a?resourceVersion=x", Err(ForwardReason::Options)),
+        ("/api/v1/nodes/n?resourceVersion=0&timeout=30s", Ok((Requirement::Any, "n"))),
+        ("/api/v1/nodes/n?resourceVersion=0&timeout=30", Err(ForwardReason::Options)),
         // Not where such objects are.
         ("/api/v1/pods/a?resourceVersion=0", Err(ForwardReason::Resource)),
         ("/api/v1/namespaces/ns/nodes/n?resourceVersion=0", Err(ForwardReason::Resource)),
@@ -220,8 +224,12 @@ fn what_is_not_a_plain_read_of_a_cached_type_is_forwarded() {
         ("GET", "/api/v1/pods/?resourceVersion=0", ForwardReason::Path),
         ("GET", "/api/v1/../v1/pods", ForwardReason::Path),
         ("GET", "/api/v1/p%6Fds", ForwardReason::Path),
-        ("GET", "/api/v1/watch/pods?resourceVersion=7", ForwardReason::Resource),
-        ("GET", "/api/v1/watch/namespaces/ns/pods/a", ForwardReason::Resource),
+        ("GET", "/api/v1/watch", ForwardReason::Path),
+        ("GET", "/api/v1/watch/pods/a", ForwardReason::Resource),
+        ("GET", "/api/v1/watch/namespaces/ns/nodes/a", ForwardReason::Resource),
+        ("GET", "/api/v1/watch/namespaces/ns/pods/a/status", ForwardReason::Resource),
+        ("GET", "/apis/example.com/v1/watch/widgets/a", ForwardReason::Resource),
+        ("HEAD", "/api/v1/watch/pods", ForwardReason::Method),
         ("GET", "/api/v1/proxy/pods", ForwardReason::Resource),
         ("GET", "/api/v1/namespaces/ns/pods/a/status?resourceVersion=0", ForwardReason::Resource),
         ("GET", "/api/v1/namespaces/ns/pods/a/log", ForwardReason::Resource),
@@ -275,11 +283,107 @@ fn the_form_decides_which_shard_answers() {
     let pod = "/api/v1/namespaces/ns/pods/a?resourceVersion=0";
     let found = accepting(pod, METADATA).map(|read| read.source);
     assert_eq!(found, one(Representation::Json, Form::Metadata));
-    let curl = [("accept", "*/*"), ("user-agent", "curl/8.5.0")];
-    assert!(matches!(parse("GET", pods, &curl), Err(ForwardReason::Accept)), "pretty for people");
     let bytes = Request::get(pods).header("accept", &b"\xff"[..]).body(()).unwrap();
     let found = Read::parse(&bytes.into_parts().0, &types(), &ResourcePolicies::default());
     assert!(matches!(found, Err(ForwardReason::Accept)), "no text");
+}
+
+#[test]
+fn json_is_indented_for_people() {
+    const CURL: &str = "curl/8.5.0";
+    let pod = "/api/v1/namespaces/ns/pods/a?resourceVersion=0";
+    let pods = "/api/v1/pods?resourceVersion=0";
+    let parsed = |target: &str, accept: &str, agent: &str| {
+        parse("GET", target, &[("accept", accept), ("user-agent", agent)]).unwrap()
+    };
+    for (accept, agent, rest, object, failure) in [
+        (JSON, "kubectl", "", false, StatusForm::Json),
+        ("*/*", CURL, "", true, StatusForm::Indented),
+        (JSON, CURL, "&pretty=false", false, StatusForm::Json),
+        (JSON, "", "&pretty=1", true, StatusForm::Indented),
+        ("application/json;pretty=1", "", "&pretty=0", true, StatusForm::Indented),
+        (PROTOBUF, CURL, "&pretty=1", false, StatusForm::Protobuf),
+    ] {
+        for target in [pod, pods] {
+            let read = parsed(&format!("{target}{rest}"), accept, agent);
+            let found = (read.encoding.indented, read.status_form);
+            assert_eq!(found, (object, Some(failure)), "{target}{rest} as {accept} for {agent}");
+        }
+        let watch = parsed(&format!("{pods}&watch=1{rest}"), accept, agent);
+        assert!(!watch.encoding.indented, "watches never are");
+    }
+    // The form of a failure is chosen among other clauses.
+    for (accept, form) in [
+        (METADATA.to_owned(), Some(StatusForm::Indented)),
+        (format!("{METADATA},{PROTOBUF}"), Some(StatusForm::Protobuf)),
+        (format!("{METADATA},application/yaml"), None),
+    ] {
+        assert_eq!(parsed(pod, &accept, "").status_form, form, "{accept}");
+    }
+}
+
+#[test]
+fn watch_paths_follow_the_rules_of_lists() {
+    let marked = |consistency| WatchStart::State { consistency, marks_end: true };
+    let unmarked = WatchStart::State { consistency: ListConsistency::Any, marks_end: false };
+    let seven = WatchStart::Events(EventsAfter::Version(ResourceVersion::new(7).unwrap()));
+    let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+    for (query, expected) in [
+        ("", Ok((Requirement::Any, unmarked))),
+        ("resourceVersion=0", Ok((Requirement::Any, unmarked))),
+        ("watch=0&allowWatchBookmarks=1", Ok((Requirement::Any, unmarked))),
+        ("resourceVersion=7", Ok((Requirement::Any, seven))),
+        ("resourceVersion=7&resourceVersionMatch=Exact", Ok((Requirement::Any, seven))),
+        ("watch=1", Ok((Requirement::Latest, marked(ListConsistency::Latest)))),
+        ("watch=1&resourceVersion=0", Ok((Requirement::Any, marked(ListConsistency::Any)))),
+        ("watch=1&resourceVersion=7", Ok((Requirement::Any, seven))),
+        ("watch=1&continue=x", Err(ForwardReason::Options)),
+        ("continue=x", Ok((Requirement::Any, unmarked))),
+        (initial, Err(ForwardReason::Options)),
+        ("sendInitialEvents=false", Err(ForwardReason::Options)),
+        ("resourceVersionMatch=Exact", Err(ForwardReason::Options)),
+        ("resourceVersion=x", Err(ForwardReason::Options)),
+        ("limit=x", Err(ForwardReason::Options)),
+        ("timeout=nonsense", Ok((Requirement::Any, unmarked))),
+    ] {
+        for path in [
+            "/api/v1/watch/pods",
+            "/api/v1/watch/namespaces/ns/pods",
+            "/api/v1/watch/namespaces/ns/pods/a",
+            "/api/v1/watch/namespaces/ns",
+            "/api/v1/watch/namespaces",
+            "/apis/example.com/v1/watch/widgets",
+            "/apis/example.com/v1/watch/namespaces/ns/widgets/a",
+        ] {
+            let found = get(&format!("{path}?{query}")).map(|read| match read.what {
+                What::Watch(request, _) => (read.requirement, request.start),
+                what => panic!("{what:?}"),
+            });
+            assert_eq!(found, expected, "{path}?{query}");
+        }
+    }
+    let other = "/api/v1/watch/namespaces/ns/pods/a?fieldSelector=metadata.name%3Db";
+    assert!(matches!(get(other), Err(ForwardReason::Options)));
+}
+
+#[test]
+fn a_clients_patience_is_known() {
+    let pod = "/api/v1/namespaces/ns/pods/a?resourceVersion=0";
+    let pods = "/api/v1/pods?resourceVersion=0";
+    for target in [pod, pods] {
+        for (text, expected) in [
+            ("", Ok(None)),
+            ("0", Ok(None)),
+            ("1500ms", Ok(Some(Duration::from_millis(1500)))),
+            ("nonsense", Err(ForwardReason::Options)),
+            ("-1s", Err(ForwardReason::Options)),
+        ] {
+            let found = get(&format!("{target}&timeout={text}")).map(|read| read.timeout);
+            assert_eq!(found, expected, "{target} {text}");
+        }
+    }
+    let watch = get(&format!("{pods}&watch=1&timeout=nonsense")).unwrap();
+    assert_eq!(watch.timeout, None, "watches are long");
 }
 
 #[test]
@@ -304,6 +408,25 @@ fn an_audience_is_narrowed_to_the_namespace_that_is_meant() {
             assert_eq!(audience.namespace.as_deref(), expected, "{target}{suffix}");
         }
     }
+    // A list that continues is about what its path says, whatever is selected.
+    let next = format!("continue={}&fieldSelector=metadata.namespace%3Dx", token(Some(7)));
+    for (target, expected) in [("/api/v1/pods", None), ("/api/v1/namespaces/ns/pods", Some("ns"))] {
+        let What::List(_, audience) = get(&format!("{target}?{next}")).unwrap().what else {
+            panic!("{target} is a list")
+        };
+        assert_eq!(audience.namespace.as_deref(), expected, "{target}");
+    }
+}
+
+#[test]
+fn a_selectors_namespace_does_not_narrow_a_list_that_goes_on() {
+    for (path, expected) in [("/api/v1/pods", None), ("/api/v1/namespaces/ns/pods", Some("ns"))] {
+        let selector = "fieldSelector=metadata.namespace%3Dx";
+        let read = get(&format!("{path}?continue={}&{selector}", token(Some(7)))).unwrap();
+        let What::List(_, audience) = read.what else { panic!("{path} is a list") };
+        assert_eq!(audience.namespace.as_deref(), expected, "{path}");
+        assert_eq!(audience.selection.field.required_namespace(), Some("x"));
+    }
 }
 
 #[test]
@@ -315,6 +438,11 @@ fn authorization_is_asked_what_upstream_would_ask() {
         ("/api/v1/pods?resourceVersion=0&fieldSelector=metadata.namespace%3Dx", "list", "", ""),
         ("/api/v1/namespaces/ns/pods/a?resourceVersion=0", "get", "ns", "a"),
         ("/api/v1/namespaces/ns?resourceVersion=0", "get", "ns", "ns"),
+        ("/api/v1/watch/pods?fieldSelector=metadata.name%3Da", "watch", "", ""),
+        ("/api/v1/watch/namespaces/ns/pods?watch=1", "watch", "ns", ""),
+        ("/api/v1/watch/namespaces/ns/pods/a", "watch", "ns", "a"),
+        ("/api/v1/watch/nodes/n", "watch", "", "n"),
+        ("/api/v1/watch/namespaces/ns", "watch", "ns", "ns"),
         // A name in the path is no watch, whatever the query says.
         ("/api/v1/namespaces/ns/pods/a?resourceVersion=0&watch=1", "get", "ns", "a"),
     ] {
@@ -324,6 +452,9 @@ fn authorization_is_asked_what_upstream_would_ask() {
     }
     let selected = get("/api/v1/pods?resourceVersion=0&labelSelector=a%3Db").unwrap().attributes;
     assert_eq!(&*selected.label_selector, "a=b");
+    let deprecated = "/api/v1/watch/pods?labelSelector=a%3Db&fieldSelector=metadata.name%3Da";
+    let deprecated = get(deprecated).unwrap().attributes;
+    assert_eq!((&*deprecated.label_selector, &*deprecated.field_selector), ("", ""));
 }
 
 #[test]
@@ -333,6 +464,6 @@ fn compression_is_for_those_who_name_it() {
     {
         let headers = [("accept", JSON), ("accept-encoding", encoding)];
         let read = parse("GET", "/api/v1/pods?resourceVersion=0", &headers).unwrap();
-        assert_eq!(read.gzip, expected, "{encoding}");
+        assert_eq!(read.encoding.gzip, expected, "{encoding}");
     }
 }

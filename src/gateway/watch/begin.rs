@@ -8,7 +8,10 @@ use std::{sync::Arc, time::Duration};
 use rand::RngExt as _;
 
 use crate::{
-    api::options::{EventsAfter, WatchRequest, WatchStart, WatchTimeout},
+    api::{
+        options::{EventsAfter, WatchRequest, WatchStart, WatchTimeout},
+        resource::Scope,
+    },
     cache::audience::AudienceKey,
     gateway::{list, reason::ForwardReason, state::Readable},
     shards::{
@@ -30,6 +33,7 @@ pub(in crate::gateway) fn begin(
     readable: &Readable,
     shard: &Arc<Shard>,
     hub: &Arc<Hub>,
+    scope: Scope,
     request: &WatchRequest,
     audience: AudienceKey,
     limits: Limits,
@@ -46,7 +50,7 @@ pub(in crate::gateway) fn begin(
             let (subscription, snapshot) = state.map_err(not_covered)?;
             let version = readable.begins_at(&snapshot)?;
             let start = Start::State {
-                objects: snapshot.objects.owned_range(list::key_range(&audience)),
+                objects: snapshot.objects.owned_range(list::key_range(&audience, scope)),
                 version,
                 announce_end: marks_end,
             };

@@ -23,7 +23,7 @@ fn applicant(
         resource: Box::leak(Box::new(resource.clone())),
         reason,
         shard: shard.map(watch::Sender::subscribe),
-        deadlines: Deadlines::of(now),
+        deadlines: Deadlines::of(now, None),
         asked_again: 0,
     }
 }
