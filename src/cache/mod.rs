@@ -3,7 +3,7 @@
 //! An event of the upstream stream goes through [`watch_cache::WatchCache::apply`] into the ordered
 //! [`map`] and the [`log`]; the [`audience`] table says whom it concerns, and each such audience
 //! gets one [`feed::Batch`]. A list reads a [`watch_cache::Snapshot`]; a watch reads a snapshot or
-//! a [`log::Replay`], then the batches of its [`feed::Feed`].
+//! a [`log::Replay`], then the batches of its [`feed::Feed`]. Older states come from the [`past`].
 
 pub mod audience;
 pub mod event;
@@ -12,4 +12,5 @@ pub mod feed;
 pub(crate) mod fixture;
 pub mod log;
 pub mod map;
+pub mod past;
 pub mod watch_cache;

@@ -29,6 +29,7 @@ use super::{
     feed::Batch,
     log::{Log, LogBudget, Replay},
     map::OrderedMap,
+    past::{Past, PastStates},
 };
 
 /// Objects, log and audiences of one shard.
@@ -115,6 +116,8 @@ struct Contents {
     objects: OrderedMap,
     resource_version: ResourceVersion,
     log: Log,
+    /// Rests on the log, and goes with it.
+    past: PastStates,
 }
 
 // === impl WatchCache ===
@@ -153,7 +156,8 @@ impl WatchCache {
         self.highest = Some(version);
         let log = Log::new(version, self.budget);
         let Some(contents) = &mut self.contents else {
-            self.contents = Some(Contents { objects, resource_version: version, log });
+            let past = PastStates::default();
+            self.contents = Some(Contents { objects, resource_version: version, log, past });
             self.generation += 1;
             return Ok(Fill::First);
         };
@@ -162,12 +166,12 @@ impl WatchCache {
         if same_objects(&contents.objects, &objects) {
             // What came and went since is in nobody's log: watches from before it are not covered.
             if version > shown {
-                contents.log = log;
+                contents.begin_history(log);
             }
             return Ok(Fill::Unchanged);
         }
         contents.objects = objects;
-        contents.log = log;
+        contents.begin_history(log);
         self.generation += 1;
         Ok(Fill::Changed)
     }
@@ -236,6 +240,39 @@ impl WatchCache {
     /// Events after `version`; `None` when the log does not reach back to it.
     pub fn events_since(&self, version: ResourceVersion) -> Option<Replay> {
         self.contents.as_ref()?.log.since(version)
+    }
+
+    /// The state at exactly `version`, or how to come by it.
+    pub fn state_at(&mut self, version: ResourceVersion) -> Past {
+        match (self.snapshot(), &mut self.contents) {
+            (Some(present), Some(contents)) => contents.past.find(version, &present, &contents.log),
+            _ => Past::Ahead,
+        }
+    }
+
+    /// Keeps a state of this generation for the pages to come, until history begins anew. Gives back
+    /// what has to make room; a state of another generation is not kept.
+    pub fn keep(&mut self, state: Arc<Snapshot>) -> Option<Arc<Snapshot>> {
+        let is_ours = state.generation == self.generation;
+        self.contents.as_mut().filter(|_| is_ours)?.past.keep(state)
+    }
+
+    /// What is kept of the past, `None` while nothing is held at all.
+    pub fn past(&self) -> Option<&PastStates> {
+        self.contents.as_ref().map(|contents| &contents.past)
+    }
+
+    /// Lets the past age; gives back the kept states that grew too old.
+    pub fn tend_past(&mut self, now: Instant) -> Vec<Arc<Snapshot>> {
+        let Some(contents) = &mut self.contents else { return Vec::new() };
+        contents.past.tend(contents.resource_version, now)
+    }
+
+    /// Drops kept states; the others hold `bytes`.
+    pub fn drop_kept(&mut self, dropped: &[Arc<Snapshot>], bytes: u64) {
+        if let Some(contents) = &mut self.contents {
+            contents.past.drop_kept(dropped, bytes);
+        }
     }
 
     /// Changes how many bytes the log may keep, also of states still to be filled.
@@ -328,6 +365,16 @@ impl WatchCache {
             let cores = self.audiences.cores(audience).collect();
             published.batches.push((audience, cores, Arc::new(Batch::new(events, form))));
         }
+    }
+}
+
+// === impl Contents ===
+
+impl Contents {
+    /// Nothing is known of what happened before this log.
+    fn begin_history(&mut self, log: Log) {
+        self.log = log;
+        self.past = PastStates::default();
     }
 }
 

@@ -45,8 +45,10 @@ pub(super) fn list(
     request: &ListRequest,
 ) -> Result<Vec<u8>, Refusal> {
     require_revision(state, request.consistency)?;
+    // A selector's namespace narrows only lists that begin, as in kube-apiserver.
+    let narrows = namespace.is_empty() && definition.namespaced() && request.start.is_none();
     let namespace = match request.selection.field.required_namespace() {
-        Some(selected) if namespace.is_empty() && definition.namespaced() => selected,
+        Some(selected) if narrows => selected,
         _ => namespace,
     };
     let (objects, revision) = objects_for(state, definition, request)?;

@@ -39,6 +39,8 @@ pub enum Requirement {
     AtLeast(ResourceVersion),
     /// Every write finished before the request: takes a proof.
     Latest,
+    /// The state at exactly this version.
+    Exact(ResourceVersion),
 }
 
 /// The shards that hold what a request wants.
@@ -119,20 +121,24 @@ pub fn for_get(request: GetRequest) -> Result<Requirement, ForwardReason> {
 /// What a LIST needs.
 ///
 /// # Errors
-/// One past state is asked for, or a page by node, which upstream cuts from an index of its own
-/// (semantics §3.2).
+/// A page by node, which upstream cuts from an index of its own (semantics §3.2), or one name at one
+/// past version, which it reads from its store by other rules (§3.1). Neither holds for a list that
+/// goes on: it is always walked.
 pub fn for_list(request: &ListRequest, schema: &FieldSchema) -> Result<Requirement, ForwardReason> {
+    let field = &request.selection.field;
     let by_node = || {
         let node = schema.position("spec.nodeName").map(FieldTarget::Field);
-        request.selection.field.equality_terms().any(|(target, _)| Some(target) == node)
+        field.equality_terms().any(|(target, _)| Some(target) == node)
     };
+    let begins = request.start.is_none();
     match request.consistency {
-        _ if request.limit.is_some() && by_node() => Err(ForwardReason::Options),
-        // A page that goes on in the latest state, after its own state was lost.
-        _ if request.start.is_some() => Err(ForwardReason::Exact),
+        ListConsistency::Exact(_) if begins && field.required_name().is_some() => {
+            Err(ForwardReason::Exact)
+        }
+        ListConsistency::Exact(version) => Ok(Requirement::Exact(version)),
+        _ if begins && request.limit.is_some() && by_node() => Err(ForwardReason::Options),
         ListConsistency::Any => Ok(Requirement::Any),
         ListConsistency::NotOlderThan(version) => Ok(Requirement::AtLeast(version)),
-        ListConsistency::Exact(_) => Err(ForwardReason::Exact),
         ListConsistency::Latest => Ok(Requirement::Latest),
     }
 }

@@ -34,6 +34,7 @@ pub struct List {
     tail: Bytes,
     lead: &'static [u8],
     separator: &'static [u8],
+    has_more: bool,
 }
 
 /// The items, with what separates them inside.
@@ -70,11 +71,7 @@ pub fn list(
     request: &ListRequest,
     audience: &AudienceKey,
 ) -> List {
-    let range = match request.start {
-        None => key_range(audience, scope),
-        // Upstream walks the scope when a list is continued, whatever the selectors say.
-        Some(_) => scope_range(audience),
-    };
+    let range = list_range(audience, scope, request);
     let everything = audience.selection.is_everything();
     let (items, rest) =
         if everything && codec.lists_as_held(audience.form) && request.limit.is_none() {
@@ -100,6 +97,7 @@ pub fn list(
         items,
         lead,
         separator,
+        has_more: rest.continue_token.is_some(),
     }
 }
 
@@ -116,7 +114,7 @@ pub fn looks_at(
         return 0;
     }
     let limit = request.limit.filter(|_| everything).map_or(u64::MAX, NonZeroU64::get);
-    let in_scope = snapshot.objects.count(key_range(audience, scope));
+    let in_scope = snapshot.objects.count(list_range(audience, scope, request));
     in_scope.min(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
@@ -137,6 +135,15 @@ fn scope_range(audience: &AudienceKey) -> KeyRange {
         Some(namespace) => KeyRange::namespace(namespace),
         None => KeyRange::ALL,
     }
+}
+
+/// The keys that a list can show: those of its scope, from where it goes on. Upstream walks the
+/// whole scope when a list is continued, whatever name the selectors ask for.
+fn list_range(audience: &AudienceKey, scope: Scope, request: &ListRequest) -> KeyRange {
+    let Some(start) = &request.start else { return key_range(audience, scope) };
+    let place = ContinueToken { resource_version: None, start: start.clone() };
+    let key = place.start_key(audience.namespace.as_deref().unwrap_or_default());
+    scope_range(audience).starting_at(&key)
 }
 
 /// The first `limit` objects that the audience admits, and what remains of the scope. A list stops
@@ -210,6 +217,11 @@ impl Items {
 // === impl List ===
 
 impl List {
+    /// Whether a token in it tells how to go on.
+    pub fn has_more(&self) -> bool {
+        self.has_more
+    }
+
     /// Bytes of the body before compression.
     pub fn length(&self) -> usize {
         self.head.len() + self.items.len(self.lead, self.separator) + self.tail.len()
@@ -269,3 +281,6 @@ impl List {
         gzip.finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,8 +155,13 @@ impl Asked<'_> {
         let selection = request.selection.clone();
         let timeout = request.timeout;
         let (source, indented) = self.source(AnswerKind::List, &selection)?;
-        let what = What::List(request, self.audience(namespace, &selection, source.form));
-        let read = self.read(what, source, requirement, indented)?;
+        let audience = match request.start {
+            None => self.audience(namespace, &selection, source.form),
+            // A selector's namespace narrows only lists that begin: upstream takes the place in a
+            // token for one within the request's path.
+            Some(_) => AudienceKey { namespace, selection, form: source.form },
+        };
+        let read = self.read(What::List(request, audience), source, requirement, indented)?;
         Ok(Read { timeout, ..read })
     }
 

@@ -23,6 +23,7 @@ use crate::{
     identity::access::{Access, Authorized},
     shards::{
         hub::Hub,
+        rebuilds::Rebuilds,
         registry::{MemoryFull, Need, Registry},
         shard::Shard,
     },
@@ -51,6 +52,7 @@ pub struct Server {
     types: Types,
     registry: Arc<Registry>,
     proofs: Arc<Proofs>,
+    rebuilds: Arc<Rebuilds>,
     hubs: Arc<[Arc<Hub>]>,
     access: Access,
 }
@@ -69,7 +71,8 @@ impl Server {
         hubs: Arc<[Arc<Hub>]>,
         access: Access,
     ) -> Self {
-        Self { types, registry, proofs, hubs, access }
+        let rebuilds = Arc::new(Rebuilds::new());
+        Self { types, registry, proofs, rebuilds, hubs, access }
     }
 
     /// The answer to a read that its asker is allowed.
@@ -88,8 +91,9 @@ impl Server {
             _ => state::LIST,
         };
         let arrived = circumstances.arrived;
-        let (proofs, requirement) = (&self.proofs, read.requirement);
-        let readable = state::readable(proofs, &shard, requirement, patience, arrived).await?;
+        let (proofs, rebuilds) = (&self.proofs, &self.rebuilds);
+        let readable =
+            state::readable(proofs, rebuilds, &shard, read.requirement, patience, arrived).await?;
         // The wait may have outlived the permission.
         let authorized = match self.access.renew(authorized).await {
             Ok(Some(authorized)) => authorized,
@@ -118,6 +122,9 @@ impl Server {
             }
             What::List(request, audience) => {
                 let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
+                if list.has_more() && !self.registry.is_full() {
+                    shard.keep(&readable.snapshot);
+                }
                 whole(encode(read.encoding, Plain::List(list)).await?, AnswerKind::List)
             }
             What::Watch(request, audience) => {

@@ -2,7 +2,7 @@
 //! requirement takes.
 //!
 //! Guarantees: a state for [`Requirement::Latest`] comes with the [`FreshAt`] that shows it new
-//! enough. Does not look at permissions; who serves the state does.
+//! enough; one for [`Requirement::Exact`] is the state at that very version. Does not look at permissions; who serves the state does.
 
 use std::{
     sync::Arc,
@@ -14,8 +14,8 @@ use tracing::debug;
 use crate::{
     api::version::ResourceVersion,
     cache::watch_cache::Snapshot,
-    shards::shard::Shard,
-    upstream::freshness::{Fresh, FreshAt, NotProven, Patience, Proofs},
+    shards::{rebuilds::Rebuilds, shard::Shard},
+    upstream::freshness::{Fresh, FreshAt, Freshness, NotProven, Patience, Proofs},
 };
 
 use super::{decide::Requirement, reason::ForwardReason};
@@ -55,11 +55,16 @@ pub(super) const WATCH: Patience = Patience { stream: Duration::from_millis(100)
 /// Why the request is to be forwarded.
 pub(super) async fn readable(
     proofs: &Proofs,
+    rebuilds: &Rebuilds,
     shard: &Arc<Shard>,
     requirement: Requirement,
     patience: Patience,
     arrived: Instant,
 ) -> Result<Readable, ForwardReason> {
+    // What a fill that is still to come finds is newer than any version that a client knows.
+    if matches!(requirement, Requirement::Exact(_)) && shard.resource_version().is_none() {
+        return Err(ForwardReason::Cold);
+    }
     let warm =
         shard.wait_until(FILL, |progress| progress.version.is_some() || progress.failure.is_some());
     if warm.await.is_none_or(|progress| progress.version.is_none()) {
@@ -76,13 +81,42 @@ pub(super) async fn readable(
             freshness.reach(version, arrived, patience).await
         }
         Requirement::Latest => freshness.prove(arrived, patience).await,
+        Requirement::Exact(version) => {
+            let snapshot = past(&freshness, rebuilds, shard, version, arrived).await?;
+            return Ok(Readable { snapshot, proof: None });
+        }
     };
-    let fresh = fresh.map_err(|error: NotProven| {
-        debug!(shard = %shard.key(), %error, "forwarding for want of a proof");
-        ForwardReason::NotProven
-    })?;
+    let fresh = fresh.map_err(|error| not_proven(shard, &error))?;
     let Fresh { at, state, held } = fresh;
     Ok(Readable { snapshot: state, proof: Some(Proof { at, held }) })
+}
+
+/// The state at exactly `version`. Waits as long as upstream does if the shard is not there yet: the
+/// pages that follow will be here.
+async fn past(
+    freshness: &Arc<Freshness>,
+    rebuilds: &Rebuilds,
+    shard: &Arc<Shard>,
+    version: ResourceVersion,
+    arrived: Instant,
+) -> Result<Arc<Snapshot>, ForwardReason> {
+    if let Some(state) = rebuilds.state_at(shard, version).await {
+        return Ok(state);
+    }
+    if shard.resource_version().is_some_and(|shown| shown >= version) {
+        return Err(ForwardReason::Exact);
+    }
+    let reached = freshness.reach_exactly(version, arrived, WATCH).await;
+    let Fresh { state, .. } = reached.map_err(|error| not_proven(shard, &error))?;
+    if state.resource_version == version {
+        return Ok(state);
+    }
+    rebuilds.state_at(shard, version).await.ok_or(ForwardReason::Exact)
+}
+
+fn not_proven(shard: &Shard, error: &NotProven) -> ForwardReason {
+    debug!(shard = %shard.key(), %error, "forwarding for want of a proof");
+    ForwardReason::NotProven
 }
 
 // === impl Readable ===

@@ -3,12 +3,14 @@
 //! A [`shard::Shard`] puts one [`crate::cache::watch_cache::WatchCache`] behind a lock that only its
 //! reflector and (un)subscribing watchers take, and publishes a snapshot for everybody else. A
 //! [`hub::Hub`] per core receives what the shards publish and wakes that core's watchers; a
-//! [`subscription::Subscription`] is one watcher's place. The [`registry::Registry`] names them all.
+//! [`subscription::Subscription`] is one watcher's place. The [`registry::Registry`] names them all;
+//! [`rebuilds::Rebuilds`] makes their older states.
 //!
 //! Locks: shard before hub, never the other way round.
 
 pub mod hub;
 pub mod pressure;
+pub mod rebuilds;
 pub mod registry;
 pub mod shard;
 pub mod subscription;

@@ -1,9 +1,10 @@
 //! What happens when memory is short.
 //!
-//! Objects over their budget: shards that nobody watches are closed, least recently used first, and
-//! until there is room again no further shard is opened: what needs one is forwarded. Histories
-//! over theirs: the largest are cut to a common size, so that one busy resource cannot take the
-//! past of all others. Open watches are never ended for memory.
+//! Objects over their budget: the older states that are kept for lists in pages go first; then shards
+//! that nobody watches are closed, least recently used first, and until there is room again no
+//! further shard is opened: what needs one is forwarded. Histories over theirs: the largest are cut
+//! to a common size, so that one busy resource cannot take the past of all others. Open watches are
+//! never ended for memory.
 
 use std::{cmp::Reverse, sync::Arc, time::Instant};
 
@@ -27,7 +28,7 @@ const RESUME_PERCENT: u64 = 90;
 /// Brings the registry's shards back into their budgets.
 pub fn relieve(registry: &Registry, budgets: Budgets) {
     limit_histories(&registry.all(), budgets.history);
-    let held: u64 = registry.all().iter().map(|shard| shard.figures().object_bytes).sum();
+    let held = held(&registry.all(), budgets.objects);
     if held <= budgets.objects {
         if held <= budgets.objects / 100 * RESUME_PERCENT && registry.is_full() {
             registry.set_full(false);
@@ -56,6 +57,23 @@ pub fn relieve(registry: &Registry, budgets: Budgets) {
             return;
         }
     }
+}
+
+/// What the shards hold in objects, and in older states as long as both fit the budget.
+fn held(shards: &[Arc<Shard>], budget: u64) -> u64 {
+    let now = Instant::now();
+    let (mut objects, mut past) = (0, 0);
+    for shard in shards {
+        shard.tend_past(now);
+        let figures = shard.figures();
+        objects += figures.object_bytes;
+        past += figures.past_bytes;
+    }
+    if past > 0 && objects + past > budget {
+        shards.iter().for_each(|shard| shard.drop_past());
+        return objects;
+    }
+    objects + past
 }
 
 /// Cuts the largest logs to the size at which all of them fit.

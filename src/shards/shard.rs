@@ -4,6 +4,8 @@
 //! published, so a bookmark at N can never overtake an event. Does not talk to upstream: a reflector
 //! drives it through [`Shard::fill`], [`Shard::apply`] and [`Shard::advance`].
 
+mod past;
+
 use std::{
     fmt,
     sync::Arc,
@@ -24,6 +26,7 @@ use crate::{
         audience::AudienceKey,
         log::{LogBudget, Replay},
         map::OrderedMap,
+        past::PastStates,
         watch_cache::{Fill, Snapshot, Violation, WatchCache},
     },
     codec::{
@@ -351,7 +354,16 @@ impl Shard {
         let watchers = cache.audiences().watchers();
         let (audiences, unindexed_audiences) = cache.audiences().len();
         let objects = self.published.load().as_ref().map_or(0, |snapshot| snapshot.objects.len());
-        Figures { objects, object_bytes, log_bytes, watchers, audiences, unindexed_audiences }
+        let past_bytes = cache.past().map_or(0, PastStates::bytes);
+        Figures {
+            objects,
+            object_bytes,
+            log_bytes,
+            past_bytes,
+            watchers,
+            audiences,
+            unindexed_audiences,
+        }
     }
 
     fn join(
@@ -395,6 +407,8 @@ pub struct Figures {
     pub object_bytes: u64,
     /// Bytes kept alive by the log.
     pub log_bytes: u64,
+    /// Bytes that older states hold beyond the present one, as counted last.
+    pub past_bytes: u64,
     /// Open watches.
     pub watchers: u64,
     /// Distinct audiences among them.

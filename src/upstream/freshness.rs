@@ -63,6 +63,9 @@ pub enum NotProven {
     /// The shard did not get there in the time given.
     #[error("the shard did not reach the store's version in time")]
     TooSlow,
+    /// The store itself is not there yet.
+    #[error("the store has not reached the version asked for")]
+    Ahead,
 }
 
 /// How far a request may go for its proof.
@@ -223,6 +226,34 @@ impl Freshness {
         let left = patience.total.saturating_sub(arrived.elapsed());
         let probed = timeout(left, self.probe()).await.map_err(|_| NotProven::TooSlow)??;
         if probed.version >= wanted
+            && let Some(fresh) = self.compared(&probed, Duration::ZERO).await
+        {
+            return Ok(fresh);
+        }
+        self.advance_to(wanted, arrived + patience.total).await
+    }
+
+    /// Waits until the shard can tell the state at exactly `wanted`: its state is the one at that
+    /// version, or it has reached the version itself. That its objects are those of a later version
+    /// says nothing about `wanted`: some may have come and gone.
+    ///
+    /// # Errors
+    /// [`NotProven::Ahead`] at once when the store is not there yet.
+    pub async fn reach_exactly(
+        self: &Arc<Self>,
+        wanted: ResourceVersion,
+        arrived: Instant,
+        patience: Patience,
+    ) -> Result<Fresh, NotProven> {
+        if self.stream_reaches(wanted, patience.stream).await {
+            return self.fresh(FreshAt(wanted)).ok_or(NotProven::TooSlow);
+        }
+        let left = patience.total.saturating_sub(arrived.elapsed());
+        let probed = timeout(left, self.probe()).await.map_err(|_| NotProven::TooSlow)??;
+        if probed.version < wanted {
+            return Err(NotProven::Ahead);
+        }
+        if probed.version == wanted
             && let Some(fresh) = self.compared(&probed, Duration::ZERO).await
         {
             return Ok(fresh);

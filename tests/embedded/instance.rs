@@ -2,15 +2,14 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{io::AsyncWriteExt as _, time::timeout};
-use watchgate_cluster::{Client, Fixture, Process, Programs, RequestBuilder};
+use watchgate_cluster::{Client, Fixture, Output, Process, Programs, RequestBuilder, run};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,14 +26,6 @@ pub(crate) struct Instance {
     directory: TempDir,
 }
 
-/// What a program said, and how it ended.
-#[derive(Debug)]
-pub(crate) struct Output {
-    pub(crate) status: ExitStatus,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
 /// The program, with nothing in its environment that would make it look like a pod.
 pub(crate) fn program(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watchgate"));
@@ -44,28 +35,6 @@ pub(crate) fn program(home: &Path) -> Command {
         .env_remove("XDG_STATE_HOME")
         .env("HOME", home);
     command
-}
-
-/// Runs a command to its end.
-pub(crate) async fn run(command: Command, input: &str) -> Result<Output> {
-    let mut child = tokio::process::Command::from(command)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let mut stdin = child.stdin.take().context("a child without standard input")?;
-    let feed = async move {
-        // A program that ends without reading all of it says why itself.
-        let _ = stdin.write_all(input.as_bytes()).await;
-    };
-    let both = async { tokio::join!(feed, child.wait_with_output()).1 };
-    let output = timeout(PATIENCE, both).await.context("the program does not end")??;
-    Ok(Output {
-        status: output.status,
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
 }
 
 // === impl Instance ===

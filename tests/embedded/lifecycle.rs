@@ -4,8 +4,9 @@ use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use watchgate_cluster::run;
 
-use crate::instance::{Instance, program, run};
+use crate::instance::{Instance, program};
 
 async fn keep_one(instance: &Instance) -> Result<()> {
     instance.kubectl(&["create", "configmap", "kept", "--from-literal=a=1"]).await?;

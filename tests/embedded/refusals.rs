@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use watchgate_cluster::run;
 
-use crate::instance::{Instance, program, run};
+use crate::instance::{Instance, program};
 
 async fn refused(args: &[&str], environment: &[(&str, &str)], parts: &[&str]) -> Result<()> {
     let home = tempfile::tempdir()?;

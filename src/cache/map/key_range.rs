@@ -53,6 +53,15 @@ impl KeyRange {
             _ => Self { start: Bound::Excluded(key.into()), ..self },
         }
     }
+
+    /// The part of this range from `key` on, with the same care as [`Self::after`].
+    #[must_use]
+    pub fn starting_at(self, key: &str) -> Self {
+        match &self.start {
+            Bound::Included(start) | Bound::Excluded(start) if key <= start.as_str() => self,
+            _ => Self { start: Bound::Included(key.into()), ..self },
+        }
+    }
 }
 
 impl RangeBounds<str> for KeyRange {

@@ -17,6 +17,7 @@
 //! | `node` | the copy-on-write tree |
 //! | `iteration` | walking over objects |
 //! | `runs` | walking over the bytes of a list |
+//! | `shared_memory` | what several versions hold together |
 
 mod deflated;
 mod iteration;
@@ -25,6 +26,7 @@ mod leaves;
 mod node;
 mod page;
 mod runs;
+mod shared_memory;
 mod totals;
 
 #[cfg(test)]
@@ -39,6 +41,7 @@ pub use self::{
     iteration::{Iter, OwnedRange},
     key_range::KeyRange,
     runs::{PageRun, PageRuns, RunSegments},
+    shared_memory::bytes_apart,
 };
 use crate::codec::{item_join::ItemJoin, object::Object};
 

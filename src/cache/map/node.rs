@@ -225,6 +225,11 @@ impl Node {
 // === impl Branch ===
 
 impl Branch {
+    /// The subtrees in key order.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.children.iter().map(|child| &child.node)
+    }
+
     /// The child that holds the key if any does.
     fn child_for(&self, key: &str) -> usize {
         self.children.partition_point(|child| child.lowest.key.as_str() <= key).saturating_sub(1)

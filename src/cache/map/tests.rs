@@ -1,6 +1,7 @@
 //! The map against a naive model: a `BTreeMap` of the same objects.
 
 mod model;
+mod shared_memory;
 mod sharing;
 
 use std::ops::Bound;

@@ -68,6 +68,10 @@ fn at_least(number: u64) -> Requirement {
     Requirement::AtLeast(ResourceVersion::new(number).unwrap())
 }
 
+fn exactly(number: u64) -> Requirement {
+    Requirement::Exact(ResourceVersion::new(number).unwrap())
+}
+
 fn token(version: Option<u64>) -> String {
     ContinueToken {
         resource_version: version.and_then(ResourceVersion::new),
@@ -87,8 +91,11 @@ fn lists_are_served_from_states_that_memory_can_prove() {
         ("?resourceVersion=7&resourceVersionMatch=NotOlderThan&limit=5", Ok(at_least(7))),
         ("", Ok(Requirement::Latest)),
         ("?limit=5", Ok(Requirement::Latest)),
-        ("?resourceVersion=7&limit=5", Err(ForwardReason::Exact)),
-        ("?resourceVersion=7&resourceVersionMatch=Exact", Err(ForwardReason::Exact)),
+        ("?resourceVersion=7&limit=5", Ok(exactly(7))),
+        ("?resourceVersion=7&resourceVersionMatch=Exact", Ok(exactly(7))),
+        ("?resourceVersion=7&resourceVersionMatch=Exact&labelSelector=a", Ok(exactly(7))),
+        ("?resourceVersion=7&limit=5&fieldSelector=spec.nodeName%3Dn", Ok(exactly(7))),
+        ("?resourceVersion=7&limit=5&fieldSelector=metadata.name%3Da", Err(ForwardReason::Exact)),
         ("?limit=5&fieldSelector=spec.nodeName%3Dn", Err(ForwardReason::Options)),
         ("?fieldSelector=spec.nodeName%3Dn", Ok(Requirement::Latest)),
         ("?resourceVersion=x", Err(ForwardReason::Options)),
@@ -108,10 +115,29 @@ fn lists_are_served_from_states_that_memory_can_prove() {
         let found = get(&format!("/api/v1/pods{query}")).map(|read| read.requirement);
         assert_eq!(found, expected, "{query}");
     }
-    for version in [Some(7), None] {
-        let target = format!("/api/v1/pods?continue={}", token(version));
-        let found = get(&target).map(|read| read.requirement);
-        assert_eq!(found, Err(ForwardReason::Exact), "continues {version:?}");
+}
+
+#[test]
+fn lists_that_go_on_are_served_at_their_tokens_version() {
+    for (version, requirement) in [(Some(7), exactly(7)), (None, Requirement::Latest)] {
+        let token = token(version);
+        // None of these is read from an index or as one key when it goes on.
+        for more in [
+            "",
+            "&limit=5",
+            "&limit=5&resourceVersion=0",
+            "&limit=5&fieldSelector=spec.nodeName%3Dn",
+            "&limit=5&fieldSelector=metadata.name%3Da",
+            "&labelSelector=a",
+        ] {
+            let found = get(&format!("/api/v1/namespaces/ns/pods?continue={token}{more}"));
+            let found = found.map(|read| read.requirement);
+            assert_eq!(found, Ok(requirement), "{version:?}{more}");
+        }
+        for more in ["&resourceVersion=7", "&resourceVersionMatch=Exact", "&resourceVersion=00"] {
+            let found = get(&format!("/api/v1/pods?continue={token}{more}")).map(|_| ());
+            assert_eq!(found, Err(ForwardReason::Options), "{version:?}{more}");
+        }
     }
 }
 
@@ -379,6 +405,17 @@ fn an_audience_is_narrowed_to_the_namespace_that_is_meant() {
             };
             assert_eq!(audience.namespace.as_deref(), expected, "{target}{suffix}");
         }
+    }
+}
+
+#[test]
+fn a_selectors_namespace_does_not_narrow_a_list_that_goes_on() {
+    for (path, expected) in [("/api/v1/pods", None), ("/api/v1/namespaces/ns/pods", Some("ns"))] {
+        let selector = "fieldSelector=metadata.namespace%3Dx";
+        let read = get(&format!("{path}?continue={}&{selector}", token(Some(7)))).unwrap();
+        let What::List(_, audience) = read.what else { panic!("{path} is a list") };
+        assert_eq!(audience.namespace.as_deref(), expected, "{path}");
+        assert_eq!(audience.selection.field.required_namespace(), Some("x"));
     }
 }
 

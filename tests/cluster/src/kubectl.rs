@@ -1,4 +1,4 @@
-//! Running kubectl to its end.
+//! Running kubectl, or any program, to its end.
 
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -49,7 +49,10 @@ pub(crate) fn command(home: &Path, kubeconfig: &Path, args: &[&str]) -> Result<C
 }
 
 /// Runs `command` with `input` on its standard input.
-pub(crate) async fn run(command: Command, input: &str) -> Result<Output> {
+///
+/// # Errors
+/// When it cannot be started or does not end within two minutes; how it ended is in the output.
+pub async fn run(command: Command, input: &str) -> Result<Output> {
     let mut child = tokio::process::Command::from(command)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

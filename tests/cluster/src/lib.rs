@@ -38,7 +38,7 @@ pub use client::{Client, ClientBuilder, Protocol, RequestBuilder};
 pub use cluster::Cluster;
 pub use cutter::Cutter;
 pub use gateway::Gateway;
-pub use kubectl::Output;
+pub use kubectl::{Output, run};
 pub use options::Builder;
 pub use parts::KubeletStandIn;
 pub use process::Process;

@@ -1,0 +1,167 @@
+//! Pages of lists: where they begin, where they end, and what they say of the rest.
+
+use compact_str::CompactString;
+
+use super::*;
+use crate::{
+    api::{
+        options::{ListConsistency, ListOptions},
+        query::Query,
+    },
+    cache::{
+        fixture::{Pod, audience, codec, pods, version},
+        map::OrderedMap,
+    },
+};
+
+/// Names in the order of their keys: `a-b/…` stands before `a/…`.
+const PODS: [(&str, &str); 6] =
+    [("a-b", "x"), ("a", "one"), ("a", "three"), ("a", "two"), ("b", "one"), ("b", "two")];
+
+fn snapshot() -> Snapshot {
+    let objects = PODS.iter().zip(5..).map(|((namespace, name), version)| {
+        Pod::new(namespace, name, version)
+            .label("tier", if version % 2 == 0 { "even" } else { "odd" })
+    });
+    Snapshot {
+        objects: OrderedMap::from_objects(
+            codec().item_join(),
+            objects.map(|pod| pod.object()).collect(),
+        ),
+        resource_version: version(100),
+        generation: 1,
+        template: None,
+    }
+}
+
+/// Keys of a page, its token and how many objects remain.
+type Page = (Vec<String>, Option<ContinueToken>, Option<u64>);
+
+/// The page of pods of a namespace (empty for all) that a query asks for.
+fn page(namespace: &str, query: &str) -> Page {
+    let options = ListOptions::decode(&Query::parse(Some(query)).unwrap()).unwrap();
+    let request = ListRequest::resolve(&options, &pods().fields).unwrap();
+    let mut audience = audience(namespace, "", "");
+    audience.selection = request.selection.clone();
+    let snapshot = snapshot();
+    let list = list(&snapshot, &codec(), Scope::Namespaced, &request, &audience);
+    let has_more = list.has_more();
+    let body: Vec<u8> = list.plain().iter().flat_map(|part| part.to_vec()).collect();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let metadata = &body["metadata"];
+    assert_eq!(metadata["resourceVersion"], "100");
+    let token = metadata.get("continue").and_then(|token| token.as_str());
+    let token = token.filter(|token| !token.is_empty());
+    assert_eq!(token.is_some(), has_more);
+    let keys = body["items"].as_array().unwrap().iter().map(|item| {
+        let text = |name: &str| item["metadata"][name].as_str().unwrap().to_owned();
+        format!("{}/{}", text("namespace"), text("name"))
+    });
+    let token = token.map(|token| ContinueToken::decode(token).unwrap());
+    (keys.collect(), token, metadata.get("remainingItemCount").and_then(serde_json::Value::as_u64))
+}
+
+fn token(start: &str) -> String {
+    let start = CompactString::from(start);
+    ContinueToken { resource_version: Some(version(100)), start }.encode()
+}
+
+fn all_pages(namespace: &str, query: &str) -> Vec<Page> {
+    let mut pages = vec![page(namespace, query)];
+    while let Some(token) = pages.last().unwrap().1.clone() {
+        pages.push(page(namespace, &format!("{query}&continue={}", token.encode())));
+    }
+    pages
+}
+
+#[test]
+fn pages_hold_every_object_once_and_in_order() {
+    for limit in 1..8 {
+        let pages = all_pages("", &format!("limit={limit}"));
+        let keys: Vec<_> = pages.iter().flat_map(|page| page.0.clone()).collect();
+        let expected = PODS.map(|(namespace, name)| format!("{namespace}/{name}"));
+        assert_eq!(keys, expected, "limit {limit}");
+        let mut rest = PODS.len() as u64;
+        for (keys, token, remaining) in pages {
+            rest -= keys.len() as u64;
+            assert_eq!(remaining, (rest > 0).then_some(rest));
+            assert_eq!(token.is_some(), rest > 0);
+        }
+    }
+    let within: Vec<_> = all_pages("a", "limit=2").into_iter().map(|page| page.0).collect();
+    assert_eq!(within, [vec!["a/one", "a/three"], vec!["a/two"]]);
+}
+
+#[test]
+fn a_page_begins_where_its_token_says() {
+    for (namespace, start, expected) in [
+        // The object that the page before ended with is gone.
+        ("a", "p\0", &["a/three", "a/two"][..]),
+        ("a", "one", &["a/one", "a/three", "a/two"]),
+        ("a", "", &["a/one", "a/three", "a/two"]),
+        // A token of all namespaces is just another place within one.
+        ("a", "a/two\0", &["a/one", "a/three", "a/two"]),
+        ("a", "two/x\0", &[]),
+        ("a", "zzz\0", &[]),
+        ("", "a/two\0", &["b/one", "b/two"]),
+        ("", "a-b/x\0", &["a/one", "a/three", "a/two", "b/one", "b/two"]),
+        ("", "a", &["a-b/x", "a/one", "a/three", "a/two", "b/one", "b/two"]),
+        ("", "two\0", &[]),
+    ] {
+        let (keys, token, _) = page(namespace, &format!("continue={}", token(start)));
+        assert_eq!(
+            (&keys[..], token),
+            (&expected.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()[..], None),
+            "{namespace} {start:?}"
+        );
+    }
+}
+
+#[test]
+fn selectors_and_limits_may_change_between_pages() {
+    let (keys, next, remaining) = page("", "limit=2");
+    assert_eq!((&keys[..], remaining), (&["a-b/x".to_owned(), "a/one".to_owned()][..], Some(4)));
+    let next = next.unwrap().encode();
+    let (keys, _, remaining) =
+        page("", &format!("continue={next}&labelSelector=tier%3Deven&limit=1"));
+    assert_eq!((keys, remaining), (vec!["a/two".to_owned()], None), "no count with a selector");
+    let (keys, token, _) = page("", &format!("continue={next}&limit=1&resourceVersion=0"));
+    assert_eq!((keys.len(), token), (4, None), "no limit with version 0");
+}
+
+#[test]
+fn a_token_may_lead_to_an_empty_page() {
+    let pages = all_pages("", "limit=1&labelSelector=tier%3Dodd");
+    let keys: Vec<_> = pages.iter().map(|page| page.0.len()).collect();
+    assert_eq!(keys, [1, 1, 1, 0], "after the last that matches, keys remain");
+}
+
+#[test]
+fn a_name_is_one_key_only_at_the_beginning() {
+    let named = "fieldSelector=metadata.name%3Done";
+    let (keys, token, _) = page("a", &format!("{named}&limit=1"));
+    assert_eq!((keys, token), (vec!["a/one".to_owned()], None));
+    // Going on, upstream walks the namespace: other keys remain.
+    let (keys, next, _) = page("a", &format!("{named}&limit=1&continue={}", self::token("o")));
+    assert_eq!(keys, ["a/one"]);
+    let next = next.unwrap();
+    assert_eq!(next.start, "one\0");
+    assert_eq!(page("a", &format!("{named}&limit=1&continue={}", next.encode())).0.len(), 0);
+}
+
+#[test]
+fn a_list_says_how_many_objects_it_looks_at() {
+    let looks = |query: &str| {
+        let options = ListOptions::decode(&Query::parse(Some(query)).unwrap()).unwrap();
+        let request = ListRequest::resolve(&options, &pods().fields).unwrap();
+        assert!(matches!(request.consistency, ListConsistency::Exact(_)));
+        let mut audience = audience("", "", "");
+        audience.selection = request.selection.clone();
+        looks_at(&snapshot(), &codec(), Scope::Namespaced, &request, &audience)
+    };
+    let next = token("a/two\0");
+    assert_eq!(looks(&format!("continue={next}")), 0, "pages as they are");
+    assert_eq!(looks(&format!("continue={next}&limit=1")), 1);
+    assert_eq!(looks(&format!("continue={next}&limit=9")), 2);
+    assert_eq!(looks(&format!("continue={next}&limit=1&labelSelector=a")), 2);
+}
