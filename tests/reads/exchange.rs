@@ -19,6 +19,8 @@ pub(crate) enum Expected {
     Proof,
     /// From the API server, for this reason.
     Forward(&'static str),
+    /// From memory, or from the API server if the form is one that memory has not.
+    FormOr(&'static str),
 }
 
 impl Expected {
@@ -29,6 +31,9 @@ impl Expected {
             Self::Proof => header.is_some_and(|header| {
                 header == "watchgate; hit" || header.ends_with("detail=not-proven")
             }),
+            Self::FormOr(reason) => {
+                Self::Hit.admits(header) || Self::Forward(reason).admits(header)
+            }
             Self::Forward(reason) => {
                 header.is_some_and(|header| header.ends_with(&format!("; detail={reason}")))
             }
