@@ -19,8 +19,6 @@ pub(crate) enum Expected {
     Proof,
     /// From the API server, for this reason.
     Forward(&'static str),
-    /// From memory, or from the API server if the form is one that memory has not.
-    FormOr(&'static str),
 }
 
 impl Expected {
@@ -31,9 +29,6 @@ impl Expected {
             Self::Proof => header.is_some_and(|header| {
                 header == "watchgate; hit" || header.ends_with("detail=not-proven")
             }),
-            Self::FormOr(reason) => {
-                Self::Hit.admits(header) || Self::Forward(reason).admits(header)
-            }
             Self::Forward(reason) => {
                 header.is_some_and(|header| header.ends_with(&format!("; detail={reason}")))
             }
@@ -82,6 +77,17 @@ pub(crate) async fn read_with(
     expected: Expected,
     tally: &mut Tally,
 ) -> Result<Option<u64>> {
+    let (cache_status, version) = compare(both, target, headers).await?;
+    tally.add(&format!("GET {target} with {headers:?}"), cache_status.as_deref(), expected)?;
+    Ok(version)
+}
+
+/// Reads the same from both, wherever ours comes from: its `Cache-Status`, and the list's version.
+pub(crate) async fn compare(
+    both: &Both,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Result<(Option<String>, Option<u64>)> {
     let ask = |client: &Client| {
         let plain = client.get(target);
         headers.iter().fold(plain, |request, (name, value)| request.header(name, value)).send()
@@ -89,7 +95,7 @@ pub(crate) async fn read_with(
     let theirs = Box::pin(ask(&both.direct)).await?;
     let ours = Box::pin(ask(&both.gateway)).await?;
     let what = format!("GET {target} with {headers:?}");
-    tally.add(&what, ours.header("cache-status"), expected)?;
+    let cache_status = ours.header("cache-status").map(str::to_owned);
     let [ours, theirs] = [Answer::of(&ours)?, Answer::of(&theirs)?];
     ensure!(ours.head == theirs.head, "{what}: {ours:#?} in place of {theirs:#?}");
     ensure!(
@@ -102,7 +108,7 @@ pub(crate) async fn read_with(
     if !target.contains("resourceVersion=") {
         ensure!(ours.essence.version >= theirs.essence.version, "{what}: {ours:?}, {theirs:?}");
     }
-    Ok(ours.essence.version)
+    Ok((cache_status, ours.essence.version))
 }
 
 #[derive(Debug)]
