@@ -99,6 +99,19 @@ fn a_fill_says_whether_watches_can_go_on() {
     );
 }
 
+/// A definition that got a default shows other bytes without a write.
+#[test]
+fn the_same_version_in_other_bytes_is_a_change() {
+    let mut cache = filled(&[Pod::new("ns", "a", 5)], 10);
+    let generation = cache.generation();
+    let other = Pod::new("ns", "a", 5).node("n");
+    assert_eq!(cache.fill(map(vec![other.object()]), version(20)), Ok(Fill::Changed));
+    assert_eq!(cache.generation(), generation + 1);
+    let snapshot = cache.snapshot().unwrap();
+    let shown = snapshot.objects.get("ns/a").unwrap();
+    assert_eq!(shown.core, other.object().core);
+}
+
 #[test]
 fn advancing_needs_the_very_version() {
     let mut cache = filled(&[], 10);
