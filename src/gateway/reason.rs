@@ -51,6 +51,13 @@ pub enum ForwardReason {
 /// The header of an answer from memory.
 pub const HIT: HeaderValue = HeaderValue::from_static("watchgate; hit");
 
+/// The header of a list that was read upstream once for all who asked the same.
+pub const COLLAPSED: HeaderValue =
+    HeaderValue::from_static("watchgate; fwd=stale; collapsed; detail=coalesced");
+
+/// The header of a refusal for want of a place upstream.
+pub const BUSY: HeaderValue = HeaderValue::from_static("watchgate; detail=busy");
+
 /// The response header.
 pub const CACHE_STATUS: http::HeaderName = http::HeaderName::from_static("cache-status");
 

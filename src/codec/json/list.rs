@@ -57,6 +57,27 @@ pub(in crate::codec) fn scan_list(
     })
 }
 
+/// The version of a list of any type. A beginning of the body will do if the metadata is in it.
+pub(in crate::codec) fn scan_version(body: &[u8]) -> Result<ResourceVersion, DecodeError> {
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text,
+        // Maybe cut within a character.
+        Err(error) => std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),
+    };
+    let mut scanner = Scanner::new(text, 0);
+    let mut first = true;
+    scanner.open_object()?;
+    while let Some(key) = scanner.next_key(&mut first)? {
+        if key.is("metadata") {
+            let (version, _) = scan_list_metadata(&mut scanner)?;
+            let at = scanner.position();
+            return version.ok_or(DecodeError::Missing { field: "metadata.resourceVersion", at });
+        }
+        scanner.skip_value()?;
+    }
+    Err(DecodeError::Missing { field: "metadata", at: scanner.position() })
+}
+
 type ListVersionAndToken = (Option<ResourceVersion>, Option<String>);
 
 fn scan_list_metadata(scanner: &mut Scanner<'_>) -> Result<ListVersionAndToken, DecodeError> {

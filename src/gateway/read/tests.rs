@@ -166,6 +166,8 @@ fn gets_are_served_unless_they_are_quorum_reads() {
         ("/api/v1/namespaces/ns/pods/a", Err(ForwardReason::Quorum)),
         ("/api/v1/namespaces/ns", Err(ForwardReason::Quorum)),
         ("/api/v1/namespaces/ns/pods/a?resourceVersion=x", Err(ForwardReason::Options)),
+        ("/api/v1/nodes/n?resourceVersion=0&timeout=30s", Ok((Requirement::Any, "n"))),
+        ("/api/v1/nodes/n?resourceVersion=0&timeout=30", Err(ForwardReason::Options)),
         // Not where such objects are.
         ("/api/v1/pods/a?resourceVersion=0", Err(ForwardReason::Resource)),
         ("/api/v1/namespaces/ns/nodes/n?resourceVersion=0", Err(ForwardReason::Resource)),
@@ -420,6 +422,14 @@ fn an_audience_is_narrowed_to_the_namespace_that_is_meant() {
             };
             assert_eq!(audience.namespace.as_deref(), expected, "{target}{suffix}");
         }
+    }
+    // A list that continues is about what its path says, whatever is selected.
+    let next = format!("continue={}&fieldSelector=metadata.namespace%3Dx", token(Some(7)));
+    for (target, expected) in [("/api/v1/pods", None), ("/api/v1/namespaces/ns/pods", Some("ns"))] {
+        let What::List(_, audience) = get(&format!("{target}?{next}")).unwrap().what else {
+            panic!("{target} is a list")
+        };
+        assert_eq!(audience.namespace.as_deref(), expected, "{target}");
     }
 }
 

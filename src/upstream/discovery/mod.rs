@@ -7,6 +7,7 @@
 //! the table stays empty.
 
 pub mod custom;
+mod deprecation;
 pub mod documents;
 pub mod driver;
 mod release;

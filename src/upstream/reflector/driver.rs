@@ -123,8 +123,8 @@ impl Driver {
         let gvr = &self.shard.key().gvr;
         let found = match probe(&self.upstream, gvr, usize::MAX).await {
             Ok(probed) => probed.version,
-            Err(reason) => {
-                self.reflector.failed(&reason, Instant::now(), effects);
+            Err(error) => {
+                self.reflector.failed(&error.to_string(), Instant::now(), effects);
                 return false;
             }
         };
@@ -221,9 +221,9 @@ impl Driver {
                     self.shard.set_failure(&reason);
                     Ok(())
                 }
-                Effect::Withdraw(reason) => {
+                Effect::Withdraw { reason, unfillable } => {
                     warn!(shard = %self.shard.key(), reason, "upstream's state cannot be kept");
-                    self.shard.withdraw(&reason);
+                    self.shard.withdraw(&reason, unfillable);
                     Ok(())
                 }
             };
