@@ -14,14 +14,15 @@ use std::{
 const EDGES: &str = "
     api       :
     runtime   :
+    sync      :
     telemetry :
     codec     : api
     config    : telemetry
     embedded  : api
     net       : runtime telemetry
     cache     : api codec
-    shards    : api cache codec
-    upstream  : api cache codec shards
+    shards    : api cache codec sync
+    upstream  : api cache codec shards sync
     identity  : telemetry upstream
     gateway   : api cache codec config identity net shards upstream
     app       : api cache codec config embedded gateway identity net runtime shards telemetry upstream
