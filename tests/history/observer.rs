@@ -41,8 +41,7 @@ pub(crate) async fn observe(
     let mut note = |event: &Event, object: Object| initial.push(noted(event, object));
     let first = subject.watch(&client, start, &mut random, &mut keys, &mut note).await?;
     let seen = first.session.seen;
-    let end = |seen: &Seen| matches!(seen, Seen::Bookmark { initial_end: true, .. });
-    let live = seen.iter().skip_while(|seen| !end(seen));
+    let live = seen.iter().skip_while(|seen| !seen.is_initial_end());
     let mut versions = live.map(|seen| match seen {
         Seen::Bookmark { version, .. } => Some(*version),
         Seen::Event(_) => None,
@@ -62,11 +61,7 @@ pub(crate) async fn observe(
         let changes = &mut observed.changes;
         let mut note = |event: &Event, object: Object| changes.push(noted(event, object));
         let watched = subject.watch(&client, ask, &mut random, &mut keys, &mut note).await?;
-        version = match watched.session.seen.last() {
-            Some(Seen::Event(event)) => event.version,
-            Some(Seen::Bookmark { version, .. }) => *version,
-            None => version,
-        };
+        version = watched.session.seen.last().map_or(version, Seen::version);
         match watched.session.end {
             End::Drained => return Ok(observed),
             End::Refused(code) => anyhow::bail!("{}: refused with {code}", kind.resource),

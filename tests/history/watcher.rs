@@ -148,8 +148,8 @@ impl AtWork {
         let (timeout, leave) = match random.below(10) {
             _ if draining => (LONG, None),
             // Watches that end by themselves have bookmarks before their end.
-            0..3 => (3 + random.below(5) as u32, None),
-            3..8 => (LONG, Some(Duration::from_millis(1_000 + random.below(16_000) as u64))),
+            0..4 => (3 + random.below(5) as u32, None),
+            4..9 => (LONG, Some(Duration::from_millis(1_000 + random.below(16_000) as u64))),
             _ => (LONG, None),
         };
         Ask { start, bookmarks, timeout, leave, slow: self.watcher.way == Way::Slow }
@@ -170,19 +170,14 @@ impl AtWork {
     }
 
     fn remember(&mut self, seen: &[Seen], start: Start) {
-        let version = |seen: &Seen| match seen {
-            Seen::Event(event) => event.version,
-            Seen::Bookmark { version, .. } => *version,
-        };
-        self.received.extend(seen.iter().map(version));
+        self.received.extend(seen.iter().map(Seen::version));
         // Initial events come in the order of keys, so that none of them tells what was reached (semantics §18.24).
-        let end = |seen: &Seen| matches!(seen, Seen::Bookmark { initial_end: true, .. });
         let live = match start.has_state() {
-            true => seen.iter().position(end),
+            true => seen.iter().position(Seen::is_initial_end),
             false => Some(0),
         };
         match live.and_then(|live| seen[live..].last()) {
-            Some(seen) => self.last = Some(version(seen)),
+            Some(seen) => self.last = Some(seen.version()),
             None if start.has_state() => self.last = None,
             None => {}
         }
