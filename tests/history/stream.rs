@@ -85,7 +85,8 @@ impl Subject<'_> {
         let stream = request.stream().await?;
         let answered = self.course.moment();
         if stream.status != StatusCode::OK {
-            bail!("{target}: {:?}", stream.collect().await?);
+            let status = stream.status;
+            bail!("{status}: {target}: {:?}", stream.collect().await?);
         }
         let _open = self.course.opened();
         let origin = stream.headers.get("cache-status").and_then(|value| value.to_str().ok());

@@ -35,6 +35,8 @@ pub(crate) struct Brought {
     pub(crate) origins: Origins,
     /// Requests that weren't answered with 200.
     pub(crate) failures: Vec<String>,
+    /// ERROR events: their codes and where they came from.
+    pub(crate) refusals: Vec<String>,
 }
 
 /// Failures in a row after which a watcher gives up.
@@ -66,6 +68,7 @@ impl Watcher {
                 recording: Recording { name: name.clone(), scope, form, steps: Vec::new() },
                 origins: Origins::default(),
                 failures: Vec::new(),
+                refusals: Vec::new(),
             },
             watcher: self,
         };
@@ -96,8 +99,7 @@ impl AtWork {
             };
             match outcome {
                 Ok(Some(End::Drained)) => return self.list_at_last().await,
-                Ok(Some(End::Refused(code))) => {
-                    self.brought.failures.push(format!("ERROR {code}"));
+                Ok(Some(End::Refused(_))) => {
                     self.last = None;
                     self.received.clear();
                 }
@@ -106,7 +108,7 @@ impl AtWork {
                     failures += 1;
                     ensure!(failures < MOST_FAILURES, "{error:#}");
                     self.brought.failures.push(format!("{error:#}"));
-                    sleep(Duration::from_millis(100)).await;
+                    sleep(Duration::from_millis(250)).await;
                 }
             }
         }
@@ -164,6 +166,10 @@ impl AtWork {
         let watched = subject.watch(&client, ask, random, keys, &mut |_, _| ()).await?;
         self.brought.origins.add("watch", watched.origin.as_deref());
         let end = watched.session.end;
+        if let End::Refused(code) = end {
+            let origin = watched.origin.as_deref().unwrap_or("direct");
+            self.brought.refusals.push(format!("ERROR {code} ({origin})"));
+        }
         self.remember(&watched.session.seen, ask.start);
         self.brought.recording.steps.push(Step::Watch(watched.session));
         Ok(end)
