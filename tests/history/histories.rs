@@ -134,9 +134,12 @@ async fn observers(course: &Arc<Course>) -> Result<JoinSet<Result<(usize, usize,
         }
     }
     for wait in waits {
-        if wait.await.is_err() {
-            let failed = observers.join_next().await.context("no observer")??;
-            failed?;
+        match wait.await {
+            Ok(version) => course.knows_from(version),
+            Err(_) => {
+                let failed = observers.join_next().await.context("no observer")??;
+                failed?;
+            }
         }
     }
     Ok(observers)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use tokio::sync::oneshot;
 
-use crate::checker::record::{End, Event, Seen, Start};
+use crate::checker::record::{End, Event, Seen, Start, Version};
 use crate::checker::reference::{Contents, Noted, Reference};
 use crate::checker::scope::Scope;
 use crate::course::Course;
@@ -22,13 +22,13 @@ pub(crate) struct Observed {
     changes: Vec<Noted>,
 }
 
-/// Watches from before the run until it is drained. `ready` hears that the initial events are over. The API server may end
+/// Watches from before the run until it is drained. `ready` hears the version of the initial events once they are over. The API server may end
 /// a watch that it can't feed: then this one goes on where it was.
 pub(crate) async fn observe(
     course: Arc<Course>,
     kind: &'static Kind,
     form: usize,
-    ready: oneshot::Sender<()>,
+    ready: oneshot::Sender<Version>,
 ) -> Result<Observed> {
     let scope = Scope::default();
     let subject = Subject { course: &course, kind, scope: &scope, form: kind.forms[form] };
@@ -52,7 +52,7 @@ pub(crate) async fn observe(
     let quiet = versions.all(|version| version.is_some());
     ensure!(quiet, "{}: something is written before the run: {seen:?}", kind.resource);
     // Nobody waits any more if the run was given up.
-    let _ = ready.send(());
+    let _ = ready.send(version);
     let mut watches = 0;
     loop {
         watches += 1;

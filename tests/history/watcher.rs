@@ -176,7 +176,9 @@ impl AtWork {
     }
 
     fn remember(&mut self, seen: &[Seen], start: Start) {
-        self.received.extend(seen.iter().map(Seen::version));
+        let course = &self.watcher.course;
+        let known = seen.iter().map(Seen::version).filter(|version| course.knows(*version));
+        self.received.extend(known);
         // Initial events come in the order of keys, so that none of them tells what was reached (semantics §18.24).
         let live = match start.has_state() {
             true => seen.iter().position(Seen::is_initial_end),
@@ -220,7 +222,9 @@ impl AtWork {
         let listed = subject.list(&client, ask, limit, &mut self.keys).await?;
         self.brought.origins.add("list", listed.origin.as_deref());
         let version = listed.list.version;
-        self.received.push(version);
+        if course.knows(version) {
+            self.received.push(version);
+        }
         self.brought.recording.steps.push(Step::List(listed.list));
         Ok(version)
     }
