@@ -44,12 +44,11 @@ pub(crate) fn is_long() -> bool {
 }
 
 fn measure() -> Measure {
-    let pause = Duration::from_millis(50);
     match is_long() {
         true => Measure {
             churn: Duration::from_secs(300),
             most: Duration::from_secs(600),
-            pause,
+            pause: Duration::from_millis(20),
             disturbed: true,
             events: 500_000,
             injections: 20_000,
@@ -57,7 +56,7 @@ fn measure() -> Measure {
         false => Measure {
             churn: Duration::from_secs(30),
             most: Duration::from_secs(90),
-            pause,
+            pause: Duration::from_millis(50),
             disturbed: false,
             events: 100_000,
             injections: 4_000,

@@ -36,7 +36,7 @@ pub(crate) async fn observe(
     let (mut random, mut keys) = (Seeded::new(form as u64), Keys::default());
     let mut observed = Observed { initial: Vec::new(), changes: Vec::new() };
     // The first watch only brings the state.
-    let start = Ask { start: Start::Fresh, bookmarks: true, timeout: 1, leave: None, slow: false };
+    let start = Ask { start: Start::Fresh, bookmarks: true, timeout: 1, leave: None, slow: None };
     let initial = &mut observed.initial;
     let mut note = |event: &Event, object: Object| initial.push(noted(event, object));
     let first = subject.watch(&client, start, &mut random, &mut keys, &mut note).await?;

@@ -12,6 +12,7 @@ use crate::course::{Course, Phase};
 use crate::figures::Origins;
 use crate::forms::Keys;
 use crate::ground::{Side, Way};
+use crate::histories::is_long;
 use crate::kinds::Kind;
 use crate::seeded::Seeded;
 use crate::stream::{Ask, Subject};
@@ -154,7 +155,16 @@ impl AtWork {
             4..9 => (LONG, Some(Duration::from_millis(1_000 + random.below(16_000) as u64))),
             _ => (LONG, None),
         };
-        Ask { start, bookmarks, timeout, leave, slow: self.watcher.way == Way::Slow }
+        // Some pauses of a long run are long enough to fall behind all that is kept for watchers.
+        let longest = match is_long() && random.percent(20) {
+            true => 50,
+            false => 6,
+        };
+        let is_slow = self.watcher.way == Way::Slow;
+        let slow = is_slow.then_some(Duration::from_secs(longest));
+        // Those last as long as they may.
+        let leave = leave.filter(|_| slow.is_none());
+        Ask { start, bookmarks, timeout, leave, slow }
     }
 
     async fn watch(&mut self) -> Result<End> {
