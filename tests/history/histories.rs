@@ -15,6 +15,7 @@ use crate::disturbance;
 use crate::figures::Figures;
 use crate::forms::Keys;
 use crate::ground::{Ground, Side, Way};
+use crate::injector::Fault;
 use crate::kinds::KINDS;
 use crate::observer::{Observed, observe, reference};
 use crate::stream::Subject;
@@ -55,7 +56,7 @@ fn measure() -> Measure {
         },
         false => Measure {
             churn: Duration::from_secs(30),
-            most: Duration::from_secs(90),
+            most: Duration::from_secs(105),
             pause: Duration::from_millis(50),
             disturbed: false,
             events: 100_000,
@@ -249,7 +250,9 @@ fn required(figures: &Figures, measure: &Measure) -> Result<()> {
     let (share, wanted) =
         (figures.origins.share("watch"), if measure.disturbed { 0.6 } else { 0.9 });
     ensure!(share >= wanted, "only {:.1} % of watches from memory", 100.0 * share);
-    let broken = figures.through.broken + figures.direct.broken;
+    let sorts = figures.injected.len();
+    ensure!(sorts == Fault::ALL.len(), "only {sorts} sorts of faults could be injected");
+    let broken = figures.through.broken;
     ensure!(measure.disturbed || broken == 0, "{broken} watches broke off");
     ensure!(measure.disturbed || figures.unknown_writes == 0, "writes failed");
     Ok(())

@@ -19,7 +19,7 @@ use crate::kinds::Kind;
 use crate::seeded::Seeded;
 
 /// After so long without a frame, a watch has given what it has.
-const SILENCE: Duration = Duration::from_secs(3);
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What a watch is asked for, and how it is read.
 #[derive(Clone, Copy, Debug)]
