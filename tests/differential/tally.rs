@@ -33,7 +33,7 @@ pub(crate) enum Class {
 }
 
 /// Classes that memory has to answer, or the tester shows nothing.
-const SERVED: [Class; 11] = [
+const SERVED: [Class; 12] = [
     Class::GetAny,
     Class::GetNotOlder,
     Class::ListAny,
@@ -45,6 +45,7 @@ const SERVED: [Class; 11] = [
     Class::WatchStateNotOlder,
     Class::WatchStateLatest,
     Class::WatchEvents,
+    Class::WatchPath,
 ];
 
 /// Classes without a share: what upstream refuses after waiting itself, what is older than memory, and
@@ -52,7 +53,8 @@ const SERVED: [Class; 11] = [
 const FREE: [Class; 4] = [Class::Older, Class::OddPath, Class::ListExactName, Class::Refused];
 
 /// Reasons to forward what memory should have answered. All others say that it is upstream's.
-const MISSES: [&str; 6] = ["cold", "exact-version", "memory", "not-proven", "review", "uncovered"];
+const MISSES: [&str; 7] =
+    ["coalesced", "cold", "exact-version", "memory", "not-proven", "review", "uncovered"];
 
 /// So many requests of a class say something about a share.
 const ENOUGH: usize = 50;

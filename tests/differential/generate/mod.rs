@@ -69,7 +69,9 @@ impl<'a> Generator<'a> {
         let index =
             self.weighted_index(|kind| if kind.made == Made::Elsewhere { 1 } else { kind.weight });
         let kind = &KINDS[index];
-        let namespace = self.weighted(&[(Some(NAMESPACES[0]), 3), (None, 1)]);
+        // Others renew leases elsewhere, at any time.
+        let everywhere = u32::from(kind.resource != "leases");
+        let namespace = self.weighted(&[(Some(NAMESPACES[0]), 3), (None, everywhere)]);
         let place = Place { kind, index, namespace: namespace.filter(|_| kind.namespaced) };
         let mut case = Case::new(Shape::Collection, &place.collection());
         self.add_watch_options(&mut case, place);

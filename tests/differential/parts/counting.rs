@@ -7,7 +7,7 @@ use crate::listed::{HEADINGS, listed};
 use crate::tally::{Class, Tally};
 
 const HIT: &str = "watchgate; hit";
-const SERVED: [Class; 11] = [
+const SERVED: [Class; 12] = [
     Class::GetAny,
     Class::GetNotOlder,
     Class::ListAny,
@@ -19,6 +19,7 @@ const SERVED: [Class; 11] = [
     Class::WatchStateNotOlder,
     Class::WatchStateLatest,
     Class::WatchEvents,
+    Class::WatchPath,
 ];
 
 fn answer(status: u16, body: &[u8]) -> Answer {
@@ -102,7 +103,7 @@ fn a_gateway_that_only_passes_on_fails() {
 fn counts_of_batches_add_up() {
     let mut sum = tally("cold", 3);
     sum.merge(tally("cold", 7));
-    assert_eq!(sum.all(), 2200);
+    assert_eq!(sum.all(), 2400);
     let table = sum.to_string();
     assert!(table.contains("ListAny") && table.contains("cold 10"), "{table}");
     sum.check(0.95).unwrap();
