@@ -25,6 +25,7 @@ use crate::{
 
 use super::{
     audience::{AudienceId, AudienceKey, AudienceTable, CoreId},
+    beginning::Beginning,
     event::{Change, Event},
     feed::Batch,
     log::{Log, LogBudget, Replay},
@@ -236,6 +237,37 @@ impl WatchCache {
     /// Events after `version`; `None` when the log does not reach back to it.
     pub fn events_since(&self, version: ResourceVersion) -> Option<Replay> {
         self.contents.as_ref()?.log.since(version)
+    }
+
+    /// Where the log begins, and all that tells the state there; `None` before the first fill.
+    pub fn beginning(&self) -> Option<Beginning> {
+        let contents = self.contents.as_ref()?;
+        let version = contents.log.start();
+        Some(Beginning {
+            version,
+            generation: self.generation,
+            room: contents.log.room(),
+            objects: contents.objects.clone(),
+            replay: contents.log.since(version)?,
+        })
+    }
+
+    /// Extends the log backwards: `events` are all that happened after `start` and up to `beginning`,
+    /// as [`Backlog::assemble`](super::backlog::Backlog::assemble) makes them. Returns whether they
+    /// were taken: the log must begin there still, and have room.
+    pub fn extend_back(
+        &mut self,
+        beginning: &Beginning,
+        start: ResourceVersion,
+        events: &[Arc<Event>],
+        now: Instant,
+    ) -> bool {
+        let generation = self.generation;
+        self.contents.as_mut().is_some_and(|contents| {
+            generation == beginning.generation
+                && contents.log.start() == beginning.version
+                && contents.log.prepend(start, events, now)
+        })
     }
 
     /// Changes how many bytes the log may keep, also of states still to be filled.
