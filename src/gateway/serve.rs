@@ -23,6 +23,7 @@ use crate::{
     upstream::{
         discovery::{ServedType, Types},
         freshness::Proofs,
+        history::Histories,
     },
 };
 
@@ -43,6 +44,7 @@ pub struct Server {
     types: Types,
     registry: Arc<Registry>,
     proofs: Arc<Proofs>,
+    histories: Arc<Histories>,
     hubs: Arc<[Arc<Hub>]>,
     access: Access,
 }
@@ -58,10 +60,11 @@ impl Server {
         types: Types,
         registry: Arc<Registry>,
         proofs: Arc<Proofs>,
+        histories: Arc<Histories>,
         hubs: Arc<[Arc<Hub>]>,
         access: Access,
     ) -> Self {
-        Self { types, registry, proofs, hubs, access }
+        Self { types, registry, proofs, histories, hubs, access }
     }
 
     /// The answer to a read that its asker is allowed.
@@ -82,6 +85,9 @@ impl Server {
         let arrived = circumstances.arrived;
         let (proofs, requirement) = (&self.proofs, read.requirement);
         let readable = state::readable(proofs, &shard, requirement, patience, arrived).await?;
+        if let What::Watch(request, _) = &read.what {
+            begin::cover(&self.histories, &shard, request).await;
+        }
         // The wait may have outlived the permission.
         let authorized = match self.access.renew(authorized).await {
             Ok(Some(authorized)) => authorized,
@@ -114,8 +120,16 @@ impl Server {
                     max_frame,
                 };
                 let hub = &self.hubs[circumstances.connection.core % self.hubs.len()];
-                let body = begin::begin(&readable, &shard, hub, &request, audience, limits)?;
-                typed(ResponseBody::Watch(Box::new(body)), AnswerKind::Watch)
+                let body = match begin::begin(&readable, &shard, hub, &request, audience, limits) {
+                    Ok(body) => ResponseBody::Watch(Box::new(body)),
+                    Err(ForwardReason::Uncovered) => {
+                        begin::refusal(&self.histories, &shard, &request)
+                            .map(|event| ResponseBody::stream(event.into(), max_frame))
+                            .ok_or(ForwardReason::Uncovered)?
+                    }
+                    Err(reason) => return Err(reason),
+                };
+                typed(body, AnswerKind::Watch)
             }
         };
         answer::complete(response.headers_mut(), read.served.warning, circumstances);
