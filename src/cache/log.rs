@@ -102,12 +102,7 @@ impl Log {
     /// Puts `events` before the first one: every event after `start` and up to the log's present
     /// start, in order. They count as arrived `now`, so they stay for the age budget like others.
     /// Returns whether there was room for them; otherwise nothing is changed.
-    pub fn prepend(
-        &mut self,
-        start: ResourceVersion,
-        events: &[Arc<Event>],
-        now: Instant,
-    ) -> bool {
+    pub fn prepend(&mut self, start: ResourceVersion, events: &[Arc<Event>], now: Instant) -> bool {
         let added: u64 = events.iter().map(|event| event.weight()).sum();
         if start > self.start || added > self.room() {
             return false;

@@ -109,6 +109,26 @@ pub enum Violation {
         /// The highest version seen before.
         shown: ResourceVersion,
     },
+    /// A consistent answer does not follow from what was shown: the store was restored from the past
+    /// and has had another history since.
+    #[error(
+        "upstream's objects at {found} do not follow from those at {shown}: the store went back"
+    )]
+    Rewritten {
+        /// The version of the answer.
+        found: ResourceVersion,
+        /// The version shown.
+        shown: ResourceVersion,
+    },
+}
+
+// === impl Violation ===
+
+impl Violation {
+    /// Whether it says that the store was restored from the past.
+    pub const fn is_a_restore(&self) -> bool {
+        matches!(self, Self::WentBack { .. } | Self::Rewritten { .. })
+    }
 }
 
 #[derive(Debug)]
@@ -377,11 +397,14 @@ impl Concerns {
     }
 }
 
-/// Whether both maps hold the same keys at the same versions.
+/// Whether both maps hold the same keys at the same versions, and the same bytes: a store that was
+/// restored and written to anew gives old versions to new contents.
 fn same_objects(left: &OrderedMap, right: &OrderedMap) -> bool {
     left.len() == right.len()
         && left.range(..).zip(right.range(..)).all(|(left, right)| {
-            left.key() == right.key() && left.resource_version() == right.resource_version()
+            left.resource_version() == right.resource_version()
+                && left.key() == right.key()
+                && left.core == right.core
         })
 }
 

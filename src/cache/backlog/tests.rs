@@ -207,7 +207,7 @@ fn extended(writes: &[Write], from: usize, fill: usize, room: u64) -> Extended {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn an_extended_log_tells_what_happened(

@@ -1,10 +1,7 @@
 //! One extension of a shard's log: an upstream watch from an earlier version and, where some event
 //! needs it, the state at that version by a LIST of exactly it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -19,10 +16,7 @@ use crate::{
     },
     codec::{frame_decoder::FrameDecoder, watch_event::UpstreamStatus},
     shards::shard::Shard,
-    upstream::{
-        Lane, RequestBody, Upstream, UpstreamBody,
-        reflector::machine::accept,
-    },
+    upstream::{Lane, RequestBody, Upstream, UpstreamBody, reflector::machine::accept},
 };
 
 use super::floor::floor_in;
@@ -195,6 +189,3 @@ fn refused(status: UpstreamStatus) -> NotExtended {
 fn broken(error: impl ToString) -> NotExtended {
     NotExtended::Upstream(error.to_string())
 }
-
-// The time limit of the whole, seen from here.
-const _: () = assert!(Duration::from_secs(WATCH_SECONDS).as_secs() < super::PATIENCE.as_secs());

@@ -59,7 +59,11 @@ impl Floors {
 
     /// Notes what upstream said to a question that was asked in `epoch`.
     pub fn learn(&self, epoch: Epoch, shard: &Shard, version: ResourceVersion) {
-        self.set(epoch, shard.key().gvr.clone(), Floor { version, fingerprint: shard.fingerprint() });
+        self.set(
+            epoch,
+            shard.key().gvr.clone(),
+            Floor { version, fingerprint: shard.fingerprint() },
+        );
     }
 
     fn get(&self, gvr: &GroupVersionResource, fingerprint: u64) -> Option<ResourceVersion> {

@@ -72,7 +72,13 @@ impl World {
     }
 
     fn watches(&self) -> Vec<String> {
-        self.script.asked.lock().iter().filter(|query| query.contains("watch=true")).cloned().collect()
+        self.script
+            .asked
+            .lock()
+            .iter()
+            .filter(|query| query.contains("watch=true"))
+            .cloned()
+            .collect()
     }
 }
 
@@ -97,7 +103,8 @@ fn list(at: &str, objects: &[Pod]) -> (u16, String) {
         .map(|pod| pod.json().replacen(r#""kind":"Pod","apiVersion":"v1","#, "", 1))
         .collect();
     let items = items.join(",");
-    let head = format!(r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{"resourceVersion":"{at}"}}"#);
+    let head =
+        format!(r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{"resourceVersion":"{at}"}}"#);
     (200, format!(r#"{head},"items":[{items}]}}"#) + "\n")
 }
 

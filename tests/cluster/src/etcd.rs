@@ -26,7 +26,12 @@ pub(crate) struct Etcd {
 
 impl Etcd {
     /// A member with its data and its log below `directory`, not running yet.
-    pub(crate) fn new(program: Program, directory: &Path, client_port: u16, peer_port: u16) -> Self {
+    pub(crate) fn new(
+        program: Program,
+        directory: &Path,
+        client_port: u16,
+        peer_port: u16,
+    ) -> Self {
         let directory = directory.to_owned();
         Self { process: None, program, directory, client_port, peer_port, restored: 0 }
     }
@@ -64,13 +69,8 @@ impl Etcd {
         data_directory.push(self.data_directory());
         let peer = format!("--peer=http://127.0.0.1:{}", self.peer_port);
         let bump = format!("--bump-revision={bump}");
-        let arguments = [
-            "restore".as_ref(),
-            file.as_os_str(),
-            &data_directory,
-            peer.as_ref(),
-            bump.as_ref(),
-        ];
+        let arguments =
+            ["restore".as_ref(), file.as_os_str(), &data_directory, peer.as_ref(), bump.as_ref()];
         snapshot(arguments).await
     }
 
