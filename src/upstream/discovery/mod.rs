@@ -9,11 +9,12 @@ pub mod custom;
 pub mod documents;
 pub mod driver;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use http::HeaderValue;
+use tokio::{sync::watch, time::timeout};
 
 use crate::api::resource::{GroupVersionResource, ResourceType};
 
@@ -38,6 +39,7 @@ pub struct TypeTable {
 #[derive(Clone, Debug, Default)]
 pub struct Types {
     table: Arc<ArcSwap<TypeTable>>,
+    known: Arc<watch::Sender<bool>>,
 }
 
 // === impl Types ===
@@ -55,7 +57,21 @@ impl Types {
 
     /// Shows another table; returns the one before.
     pub fn replace(&self, table: TypeTable) -> Arc<TypeTable> {
-        self.table.swap(Arc::new(table))
+        let before = self.table.swap(Arc::new(table));
+        self.known.send_replace(true);
+        before
+    }
+
+    /// Whether a table was ever shown.
+    pub fn are_known(&self) -> bool {
+        *self.known.borrow()
+    }
+
+    /// Waits for the first table, but not longer than `patience`.
+    pub async fn wait_until_known(&self, patience: Duration) {
+        let mut known = self.known.subscribe();
+        // Either way the caller goes on.
+        let _in_time = timeout(patience, known.wait_for(|known| *known)).await;
     }
 }
 
