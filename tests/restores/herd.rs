@@ -50,23 +50,26 @@ pub(crate) async fn a_restart_under_many_watches(cluster: Arc<Cluster>) -> Resul
     let way = Arc::new(Way::default());
     let front = started(&cluster, &way, count).await?;
     // A few watch everything, the others a part each.
-    let chosen =
-        |number: usize| if number % 50 == 0 { 0 } else { 1 + number % (targets.len() - 1) };
+    let chosen = |number: usize| {
+        if number.is_multiple_of(50) { 0 } else { 1 + number % (targets.len() - 1) }
+    };
     let watchers: Vec<_> =
         (0..count).map(|number| Watcher::new(number, &targets[chosen(number)], after)).collect();
+    let begun = Instant::now();
     for watcher in &watchers {
         tokio::spawn(Arc::clone(watcher).run(Arc::clone(&way)));
     }
     churn.start(RATE);
-    until_open(&watchers, 1).await?;
+    until_open(&watchers, begun).await?;
     sleep(Duration::from_secs(10)).await;
 
     let began = cluster.audit().position()?;
     front.gateway_killed().await?;
     way.lead_to(Vec::new());
     sleep(Duration::from_secs(2)).await;
+    let back = Instant::now();
     let front = started(&cluster, &way, count).await?;
-    let took = until_open(&watchers, 2).await?;
+    let took = until_open(&watchers, back).await?;
     sleep(Duration::from_secs(3)).await;
     let began = judge(&cluster, began, "killed", took, &watchers, &front)?;
     sleep(Duration::from_secs(5)).await;
@@ -74,8 +77,9 @@ pub(crate) async fn a_restart_under_many_watches(cluster: Arc<Cluster>) -> Resul
     let ended = front.gateway.stop().await?;
     ensure!(ended.success(), "{ended}");
     way.lead_to(Vec::new());
+    let back = Instant::now();
     let front = started(&cluster, &way, count).await?;
-    let took = until_open(&watchers, 3).await?;
+    let took = until_open(&watchers, back).await?;
     sleep(Duration::from_secs(3)).await;
     judge(&cluster, began, "ended", took, &watchers, &front)?;
 
@@ -104,9 +108,10 @@ fn targets() -> Vec<String> {
         "{}?{marks}&fieldSelector=metadata.name%3Dpod-8",
         "/api/v1/namespaces/herd-0/pods"
     ));
-    targets.push(format!("/api/v1/pods?{marks}&labelSelector=app%3Dnone"));
-    // It sees nothing and takes no bookmarks: it resumes where it once began.
-    targets.push("/api/v1/pods?timeoutSeconds=600&labelSelector=app%3Dnone".to_owned());
+    // These see nothing but the bookmarks before their end.
+    let short = "allowWatchBookmarks=true&timeoutSeconds=15";
+    targets.push(format!("/api/v1/pods?{short}&labelSelector=app%3Dnone"));
+    targets.push("/api/v1/namespaces/herd-1/pods?timeoutSeconds=600".to_owned());
     targets
 }
 
@@ -130,15 +135,15 @@ impl Front {
     }
 }
 
-/// Waits until every watcher has had so many streams; how long the last took.
-async fn until_open(watchers: &[Arc<Watcher>], times: usize) -> Result<Duration> {
-    let started = Instant::now();
+/// Waits until every watcher has had a stream since; how long the last took.
+async fn until_open(watchers: &[Arc<Watcher>], since: Instant) -> Result<Duration> {
     loop {
-        let open = watchers.iter().filter(|watcher| watcher.log().opened.len() >= times).count();
+        let opened = watchers.iter().filter_map(|watcher| watcher.last_opened());
+        let open = opened.filter(|opened| *opened > since).count();
         if open == watchers.len() {
-            return Ok(started.elapsed());
+            return Ok(since.elapsed());
         }
-        ensure!(started.elapsed() < PATIENCE, "{open} of {} are back", watchers.len());
+        ensure!(since.elapsed() < PATIENCE, "{open} of {} are back", watchers.len());
         sleep(Duration::from_millis(200)).await;
     }
 }

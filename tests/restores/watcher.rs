@@ -100,6 +100,11 @@ impl Watcher {
         self.log.lock().clone()
     }
 
+    /// When its last stream was opened.
+    pub(crate) fn last_opened(&self) -> Option<Instant> {
+        self.log.lock().opened.last().map(|(opened, _)| *opened)
+    }
+
     /// How many events, and the last version.
     pub(crate) fn progress(&self) -> (usize, u64) {
         let log = self.log.lock();

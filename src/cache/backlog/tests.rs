@@ -94,7 +94,7 @@ fn events_that_do_not_lead_to_the_logs_state_are_refused() {
         (right.clone(), Some(state.to_vec()), None),
         (right.clone(), Some(vec![state[0].clone()]), Some("b")),
         (right.clone(), Some([&state[..], &[Pod::new("ns", "c", 2)]].concat()), Some("c")),
-        (right.clone(), None, Some("a")),
+        (right, None, Some("a")),
         (vec![changed("a", 14)], Some(state.to_vec()), Some("a")),
         (vec![added("a", 15)], Some(state.to_vec()), Some("a")),
         (vec![added("a", 15)], None, None),

@@ -71,10 +71,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// After a failure watches are forwarded for this long.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// An extension goes at least this far below the least version asked for, for those still to come: a
-/// cluster of some size counts as many within a minute, the time between two bookmarks and so between
-/// the versions that its clients know. It costs only the events of this resource.
-const MARGIN: u64 = 1_000;
+/// An extension goes an eighth of its length further than it must, for those still to come. The
+/// versions that clients know are up to a minute old, the time between two bookmarks, and a busy
+/// upstream keeps events for 75 s: much further would be below its floor.
+const MARGIN_SHARE: u64 = 8;
+
+/// The least margin.
+const MARGIN: u64 = 100;
 
 impl std::fmt::Debug for Histories {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -218,9 +221,9 @@ impl Demand {
     }
 }
 
-/// From where to extend a log that begins at `start` so that watches from `least` on are covered: the
-/// same distance again below it, but not less than [`MARGIN`]. A young store has not come that far:
-/// half of its versions are left alone. `None` when there is nothing to be had above the floor.
+/// From where to extend a log that begins at `start` so that watches from `least` on are covered, and
+/// some from below it. A young store has not come that far: half of its versions are left alone.
+/// `None` when there is nothing to be had above the floor.
 fn range(
     least: ResourceVersion,
     start: ResourceVersion,
@@ -228,7 +231,7 @@ fn range(
 ) -> Option<Range> {
     let least = floor.map_or(least, |floor| least.max(floor));
     let distance = start.get().checked_sub(least.get()).filter(|distance| *distance > 0)?;
-    let mut margin = distance.max(MARGIN).min(least.get() / 2);
+    let mut margin = (distance / MARGIN_SHARE).max(MARGIN).min(least.get() / 2);
     if let Some(floor) = floor {
         // It may have risen since it was learned.
         let above = least.get() - floor.get();
