@@ -20,6 +20,8 @@ use crate::watcher::{Watcher, Way};
 /// Watches in CI, and writes per second.
 const WATCHES: usize = 400;
 const RATE: u64 = 20;
+/// The user whose watches stay at the API server.
+pub(crate) const REFERENCE: &str = "reference";
 /// Watches on one connection.
 const PER_CONNECTION: usize = 125;
 /// How long all watchers may take to come back and catch up: back-offs of client-go reach this.
@@ -36,7 +38,7 @@ pub(crate) async fn a_restart_under_many_watches(cluster: Arc<Cluster>) -> Resul
     let targets = targets();
 
     let direct = Arc::new(Way::default());
-    let client = cluster.client().token(cluster.token("admin")).protocol(Protocol::Http2);
+    let client = cluster.client().token(cluster.token(REFERENCE)).protocol(Protocol::Http2);
     direct.lead_to(vec![client.shared().build()?]);
     let references: Vec<_> = targets
         .iter()
@@ -63,8 +65,8 @@ pub(crate) async fn a_restart_under_many_watches(cluster: Arc<Cluster>) -> Resul
     until_open(&watchers, begun).await?;
     sleep(Duration::from_secs(10)).await;
 
-    let began = cluster.audit().position()?;
     front.gateway_killed().await?;
+    let began = cluster.audit().position()?;
     way.lead_to(Vec::new());
     sleep(Duration::from_secs(2)).await;
     let back = Instant::now();
@@ -163,6 +165,7 @@ fn judge(
             && event["objectRef"]["resource"] == "pods"
             && event["stage"] == "ResponseStarted"
     });
+    let watches = watches.filter(|event| event["user"]["username"] != REFERENCE);
     let (own, foreign): (Vec<&Value>, Vec<&Value>) =
         watches.partition(|event| event["user"]["username"] == GATEWAY);
     let uris: Vec<_> = own.iter().map(|event| event["requestURI"].as_str().unwrap_or("")).collect();
@@ -181,6 +184,13 @@ fn judge(
     );
     for line in front.gateway.log()?.lines().filter(|line| line.contains("history")) {
         eprintln!("{line}");
+    }
+    for (number, watcher) in watchers.iter().enumerate() {
+        for (_, status) in
+            watcher.log().opened.iter().filter(|(_, status)| !status.ends_with("hit"))
+        {
+            eprintln!("watcher {number}, {}: {status}", watcher.target);
+        }
     }
     ensure!(foreign.is_empty(), "watches were forwarded: {foreign:#?}");
     ensure!(own.len() <= 2, "the gateway opened {}", own.len());

@@ -16,7 +16,12 @@ use std::process::ExitCode;
 use watchgate_cluster::{Cluster, Suite};
 
 fn main() -> ExitCode {
-    Suite::new(|| Cluster::builder().user(front::GATEWAY, &["system:masters"]).start())
+    let cluster = || {
+        let users = [front::GATEWAY, herd::REFERENCE];
+        let builder = Cluster::builder();
+        users.iter().fold(builder, |builder, user| builder.user(user, &["system:masters"])).start()
+    };
+    Suite::new(cluster)
         .exclusive("a_restart_under_many_watches", herd::a_restart_under_many_watches)
         .exclusive(
             "versions_that_upstream_no_longer_has",

@@ -71,13 +71,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// After a failure watches are forwarded for this long.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// An extension goes an eighth of its length further than it must, for those still to come. The
-/// versions that clients know are up to a minute old, the time between two bookmarks, and a busy
-/// upstream keeps events for 75 s: much further would be below its floor.
+/// An extension goes further than it must, for those still to come: twice as far, but beyond this
+/// only by an eighth. The versions that clients know are up to a minute old, the time between two
+/// bookmarks, and a busy upstream keeps events for 75 s: much further would be below its floor.
+const MARGIN: u64 = 1_000;
 const MARGIN_SHARE: u64 = 8;
 
 /// The least margin.
-const MARGIN: u64 = 100;
+const LEAST_MARGIN: u64 = 100;
 
 impl std::fmt::Debug for Histories {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -231,7 +232,8 @@ fn range(
 ) -> Option<Range> {
     let least = floor.map_or(least, |floor| least.max(floor));
     let distance = start.get().checked_sub(least.get()).filter(|distance| *distance > 0)?;
-    let mut margin = (distance / MARGIN_SHARE).max(MARGIN).min(least.get() / 2);
+    let margin = distance.min(MARGIN.max(distance / MARGIN_SHARE)).max(LEAST_MARGIN);
+    let mut margin = margin.min(least.get() / 2);
     if let Some(floor) = floor {
         // It may have risen since it was learned.
         let above = least.get() - floor.get();

@@ -228,7 +228,9 @@ fn extensions_go_further_than_they_must_but_not_below_the_floor() {
         range.map(|range| (range.from.get(), range.least.get()))
     };
     assert_eq!(range(100_000, 100_010, None), Some((99_900, 100_000)));
+    assert_eq!(range(100_000, 100_900, None), Some((99_100, 100_000)));
     assert_eq!(range(100_000, 108_000, None), Some((99_000, 100_000)));
+    assert_eq!(range(100_000, 180_000, None), Some((90_000, 100_000)));
     assert_eq!(range(100, 1_700, None), Some((50, 100)), "a young store");
     assert_eq!(range(1, 2, None), Some((1, 1)));
     assert_eq!(range(100_000, 108_000, Some(99_200)), Some((99_300, 100_000)));
