@@ -1,8 +1,7 @@
 //! What happened before a shard's log begins: one shared extension instead of a watch for each.
 //!
 //! After a restart of the gateway every client resumes its watches at versions from before the logs.
-//! Those who ask within [`GATHER`] of each other, and those who come while an extension is under way,
-//! are served by one upstream watch per shard, from the least version asked for and some way below it
+//! Those who ask within [`GATHER`] of each other, or of [`GATHER_HERD`] if they are many, are served by one upstream watch per shard, from the least version asked for and some way below it
 //! for those still to come. What it brings is proven complete (`cache::backlog`) and put before the
 //! log. Where upstream refuses, its floor is remembered and later watches are refused from memory.
 //!
@@ -56,13 +55,19 @@ struct History {
 struct Demand {
     /// The least version that somebody waits for.
     least: Option<ResourceVersion>,
+    /// How many wait.
+    askers: usize,
     /// Until when nothing is tried: the last extension failed for no reason that asking again mends.
     not_before: Option<Instant>,
 }
 
-/// How long an extension waits for others that want one. Clients that lost the gateway come back
-/// within a second of each other.
+/// How long an extension waits for others that want one.
 const GATHER: Duration = Duration::from_millis(100);
+
+/// How much longer it waits when so many have come by then: clients that lost the gateway come back
+/// within a second or so, and the one with the oldest version need not be among the first.
+const GATHER_HERD: Duration = Duration::from_millis(500);
+const HERD: usize = 8;
 
 /// An extension takes no longer: the backlog comes at once, a bookmark within two seconds, the state
 /// of a large resource in about one.
@@ -153,6 +158,7 @@ impl History {
             return false;
         }
         demand.least = Some(demand.least.map_or(version, |least| least.min(version)));
+        demand.askers += 1;
         true
     }
 
@@ -162,6 +168,9 @@ impl History {
             return;
         }
         sleep(GATHER).await;
+        if self.demand.lock().askers >= HERD {
+            sleep(GATHER_HERD).await;
+        }
         let Some(least) = self.demand.lock().take(Instant::now()) else { return };
         let key = self.shard.key();
         match timeout(PATIENCE, self.extend(least)).await {
@@ -217,6 +226,7 @@ impl Demand {
 
     /// What is wanted, unless nothing is to be tried now.
     fn take(&mut self, now: Instant) -> Option<ResourceVersion> {
+        self.askers = 0;
         let least = self.least.take();
         least.filter(|_| !self.is_paused(now))
     }
