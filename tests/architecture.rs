@@ -170,7 +170,8 @@ fn top_module(path: &str) -> Option<&str> {
 }
 
 fn is_test(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.contains("/tests/") || path.ends_with("/soundness.rs")
+    let endings = ["/tests.rs", "_tests.rs", "/soundness.rs"];
+    endings.iter().any(|ending| path.ends_with(ending)) || path.contains("/tests/")
 }
 
 /// The part of a file that ships: nothing of a test file, and nothing from an inline test module on,

@@ -70,7 +70,9 @@ pub(crate) async fn that_went_back_and_grew(cluster: Arc<Cluster>) -> Result<()>
     cutter.resume().await?;
     let back = Instant::now();
     let narrow_ended = async {
-        front::ends(&mut watch, SECONDS).await.context("a watch of what was only added to")?;
+        // What it waits for is that nothing comes: three seconds after it has found its way back.
+        let patience = SECONDS + Duration::from_secs(5);
+        front::ends(&mut watch, patience).await.context("a watch of what was only added to")?;
         anyhow::Ok(back.elapsed())
     };
     let (judged, narrow_ended) = tokio::join!(scene.judge(back), narrow_ended);

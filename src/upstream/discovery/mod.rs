@@ -104,3 +104,23 @@ impl TypeTable {
         self.types.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_types_goes_on_with_the_first_table_or_without() {
+        let types = Types::default();
+        types.wait_until_known(Duration::from_secs(3)).await;
+        assert!(!types.are_known(), "in vain");
+        let waiting = tokio::spawn({
+            let types = types.clone();
+            async move { types.wait_until_known(Duration::from_secs(3600)).await }
+        });
+        tokio::task::yield_now().await;
+        types.replace(TypeTable::default());
+        waiting.await.unwrap();
+        assert!(types.are_known());
+    }
+}

@@ -31,7 +31,7 @@ const OVERTIME: Duration = Duration::from_secs(30);
 
 /// What was probed after a stream was lost must be reached within this time after it was resumed:
 /// upstream sends at once what happened meanwhile.
-const CATCHING_UP: Duration = Duration::from_secs(5);
+const CATCHING_UP: Duration = Duration::from_secs(3);
 
 /// The head of an answer must arrive within this time; upstream's own limit is 60 s.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(70);
