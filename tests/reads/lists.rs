@@ -53,7 +53,6 @@ async fn versions(both: &Both, kind: &Kind, form: Form, tally: &mut Tally) -> Re
     let accept = form.accept(true);
     let hit = if_kept(kind, form, Expected::Hit);
     let proof = if_kept(kind, form, Expected::Proof);
-    let exact = Expected::Forward("exact-version");
     let options = Expected::Forward("options");
     let any = format!("{path}?{SELECTOR}&resourceVersion=0");
     // A refusal has no version; the cases need one all the same.
@@ -68,8 +67,8 @@ async fn versions(both: &Both, kind: &Kind, form: Form, tally: &mut Tally) -> Re
         (q(&format!("&resourceVersion={at}")), hit),
         (q(&format!("&resourceVersion={ahead}")), proof),
         (q(&format!("&resourceVersion={at}&resourceVersionMatch=NotOlderThan")), hit),
-        (q(&format!("&resourceVersion={at}&resourceVersionMatch=Exact")), exact),
-        (q(&format!("&resourceVersion={at}&limit=1")), exact),
+        (q(&format!("&resourceVersion={at}&resourceVersionMatch=Exact")), hit),
+        (q(&format!("&resourceVersion={at}&limit=1")), hit),
         (q("&resourceVersion=0&limit=1"), hit),
         (q("&resourceVersion=0&resourceVersionMatch=NotOlderThan&limit=1"), hit),
         (q(&format!("&resourceVersion={at}&resourceVersionMatch=NotOlderThan&limit=1")), hit),
