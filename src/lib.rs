@@ -17,6 +17,7 @@
 //! - [`shards`]: watch caches at work, shared and published. [`upstream`]: what fills them, how fresh
 //!   they are, and the way to the API server. [`identity`]: who asks, and may they.
 //! - [`gateway`]: one request, from bytes in to bytes out. [`net`]: sockets and HTTP.
+//! - [`sync`]: the locks of the watch protocol, where a model checker can take them over.
 //! - [`embedded`]: an API store of its own, for trying. [`app`], [`config`], [`runtime`],
 //!   [`telemetry`]: the program around it.
 //!
@@ -33,5 +34,6 @@ pub mod identity;
 pub mod net;
 pub mod runtime;
 pub mod shards;
+pub mod sync;
 pub mod telemetry;
 pub mod upstream;

@@ -14,14 +14,15 @@ use std::{
 const EDGES: &str = "
     api       :
     runtime   :
+    sync      :
     telemetry :
     codec     : api
     config    : telemetry
     embedded  : api
     net       : runtime telemetry
     cache     : api codec
-    shards    : api cache codec
-    upstream  : api cache codec shards
+    shards    : api cache codec sync
+    upstream  : api cache codec shards sync
     identity  : telemetry upstream
     gateway   : api cache codec config identity net shards upstream
     app       : api cache codec config embedded gateway identity net runtime shards telemetry upstream
@@ -98,7 +99,9 @@ fn the_core_is_pure() {
 #[test]
 fn files_have_a_header_a_name_and_a_bound() {
     let mut wrong = Vec::new();
-    for (path, text) in sources(&["src", "tests", "benches", "loadtest"]) {
+    for (path, text) in
+        sources(&["src", "tests", "benches", "loadtest", "fuzz/src", "fuzz/fuzz_targets"])
+    {
         if !is_test(&path) && !text.starts_with("//!") {
             wrong.push(format!("{path}: does not begin with //!, what it is and guarantees"));
         }

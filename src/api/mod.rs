@@ -8,6 +8,7 @@ pub mod negotiate;
 pub mod object_key;
 pub mod options;
 pub mod query;
+pub mod release;
 pub mod request;
 pub mod resource;
 pub mod selector;

@@ -146,6 +146,9 @@ pub enum InvalidCombination {
     /// `sendInitialEvents` without its match.
     #[error("sendInitialEvents requires resourceVersionMatch NotOlderThan")]
     InitialEventsWithoutMatch,
+    /// `sendInitialEvents` where the feature gate `WatchList` is off.
+    #[error("sendInitialEvents is forbidden for watch unless WatchList is enabled")]
+    InitialEventsWithoutGate,
     /// A match on a watch that does not set `sendInitialEvents`.
     #[error("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")]
     MatchOnPlainWatch,

@@ -35,6 +35,12 @@ impl ResourceVersion {
         }
     }
 
+    /// Reads the one spelling that the API server writes; [`str::parse`] also takes leading zeros, as
+    /// it does in requests.
+    pub fn from_canonical(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|_| !text.starts_with('0'))
+    }
+
     /// The number, greater than zero.
     pub const fn get(self) -> u64 {
         self.0.get()
@@ -75,5 +81,8 @@ mod tests {
         for text in ["", "0", "00", "-1", "+5", " 1", "1 ", "0x1", "18446744073709551616", "a"] {
             assert_eq!(text.parse::<ResourceVersion>(), Err(InvalidResourceVersion), "{text:?}");
         }
+        assert_eq!("0812".parse::<ResourceVersion>().unwrap().get(), 812);
+        assert_eq!(ResourceVersion::from_canonical("0812"), None);
+        assert_eq!(ResourceVersion::from_canonical("812"), ResourceVersion::new(812));
     }
 }

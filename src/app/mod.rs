@@ -379,9 +379,7 @@ fn when_it_went_back(registry: Weak<Registry>) -> WentBack {
 
 /// Ready is who knows upstream's types: everything can then be answered or forwarded.
 fn readiness(types: Types) -> Box<dyn Fn() -> Vec<Check> + Send + Sync> {
-    Box::new(move || {
-        vec![Check { name: "upstream-types".into(), holds: !types.table().is_empty() }]
-    })
+    Box::new(move || vec![Check { name: "upstream-types".into(), holds: types.table().is_read() }])
 }
 
 /// Tells where the program listens; on standard output, since scripts read it.

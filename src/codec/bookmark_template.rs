@@ -16,6 +16,10 @@ pub(super) const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// Its value.
 pub(super) const INITIAL_EVENTS_END_VALUE: &str = "true";
 
+/// What 1.33 writes beside it: an empty list in the encoding of that one stream. It goes with the mark,
+/// and is in no template.
+pub(super) const INITIAL_LIST: &str = "kubernetes.io/initial-events-list-blueprint";
+
 /// A bookmark of one resource in one representation. Cloning costs a reference count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BookmarkTemplate {

@@ -18,6 +18,7 @@ pub mod gzip;
 pub mod item_join;
 mod json;
 mod list_frames;
+pub mod list_version;
 pub mod object;
 mod protobuf;
 mod resource_codec;

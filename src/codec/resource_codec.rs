@@ -62,6 +62,8 @@ pub(super) struct JsonConstants {
     pub(super) shape: ObjectShape,
     /// What a single object begins with, up to its core.
     pub(super) object_prefix: String,
+    /// What an item of a list begins with: only those of a metadata list carry their kind.
+    pub(super) item_prefix: String,
     pub(super) list_kind: String,
     pub(super) api_version: String,
 }
@@ -208,6 +210,7 @@ impl ResourceCodec {
                 &body,
                 &constants.list_kind,
                 &constants.api_version,
+                &constants.item_prefix,
                 &constants.shape,
             )?,
             Format::Protobuf(constants) => {
@@ -269,6 +272,7 @@ impl JsonConstants {
             ..resource.clone()
         };
         let mut constants = Self::new(&metadata, METADATA_API_VERSION);
+        constants.item_prefix.clone_from(&constants.object_prefix);
         // One empty value for each field, as the type's schema has them.
         constants.shape.plan = FieldPlan::new(&resource.fields, |_| &[]);
         constants
@@ -293,6 +297,7 @@ impl JsonConstants {
                 type_member,
             },
             object_prefix,
+            item_prefix: "{".to_owned(),
             list_kind: resource.list_kind.to_string(),
             api_version: api_version.to_owned(),
         }

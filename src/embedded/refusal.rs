@@ -138,6 +138,10 @@ fn combination_cause(combination: InvalidCombination, list: bool) -> StatusCause
             "resourceVersionMatch",
             "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         ),
+        Invalid::InitialEventsWithoutGate => (
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
+        ),
         Invalid::MatchOnPlainWatch => (
             "resourceVersionMatch",
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",

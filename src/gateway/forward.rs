@@ -28,6 +28,7 @@ mod http2_tests;
 mod tests;
 
 use super::{
+    admission::places::Place,
     headers::{add_forwarding, remove_hop_by_hop, remove_remote_identity, upgrade},
     request_body::{ClientBody, Gate},
     tunnel::Tunnels,
@@ -57,6 +58,8 @@ pub struct ForwardBody {
     request: Option<Arc<Gate>>,
     /// Ends the answer as if upstream had.
     ending: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// What the request holds as long as it runs.
+    place: Option<Place>,
 }
 
 // === impl Forwarder ===
@@ -182,7 +185,7 @@ pub(super) fn relayed(
 ) -> Response<ForwardBody> {
     let (mut parts, body) = answer.into_parts();
     remove_hop_by_hop(&mut parts.headers);
-    let mut response = Response::new(ForwardBody { body, request, ending: None });
+    let mut response = Response::new(ForwardBody { body, request, ending: None, place: None });
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
     response
@@ -213,7 +216,8 @@ pub(super) fn status(
 ) -> Response<ForwardBody> {
     let text = Status::failure(code.as_u16(), reason, message).to_json();
     let body = UpstreamBody::full(Bytes::from(text));
-    let mut response = Response::new(ForwardBody { body, request: None, ending: None });
+    let mut response =
+        Response::new(ForwardBody { body, request: None, ending: None, place: None });
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -226,7 +230,7 @@ pub(super) fn status(
 impl ForwardBody {
     /// A body without content.
     pub(super) fn empty() -> Self {
-        Self { body: UpstreamBody::full(Bytes::new()), request: None, ending: None }
+        Self { body: UpstreamBody::full(Bytes::new()), request: None, ending: None, place: None }
     }
 
     /// Ends in an orderly way once `draining` is cancelled. For watches only, which may end at any
@@ -236,7 +240,14 @@ impl ForwardBody {
         self
     }
 
+    /// Gives the place back when the answer has ended.
+    pub(super) fn holding(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
+    }
+
     fn end(&mut self) {
+        self.place = None;
         if let Some(request) = self.request.take() {
             request.cancel();
         }

@@ -12,8 +12,10 @@
 //! response says where it came from, and so does a line in the access log (`-v 4`).
 
 mod access_log;
+mod admission;
 pub mod answer;
 pub mod body;
+mod collapse;
 pub mod decide;
 pub mod encoding;
 pub mod forward;
@@ -40,6 +42,7 @@ use hyper::body::Incoming;
 use tracing::debug;
 
 use crate::{
+    api::{negotiate::StatusForm, status::Status},
     config::policy::ResourcePolicies,
     identity::{
         access::{Access, Authorized},
@@ -51,13 +54,17 @@ use crate::{
 
 use self::{
     access_log::Entry,
+    admission::{
+        Deadlines,
+        places::{Admitted, Applicant, Place, Places},
+    },
     answer::{AUDIT_ID, Circumstances},
     body::ResponseBody,
     forward::Forwarder,
     health::Check,
     host::BadHost,
     read::Read,
-    reason::{CACHE_STATUS, ForwardReason},
+    reason::{BUSY, CACHE_STATUS, ForwardReason},
     serve::Server,
 };
 
@@ -65,6 +72,7 @@ use self::{
 #[derive(Clone)]
 pub struct Gateway {
     parts: Arc<Parts>,
+    places: Arc<Places>,
 }
 
 /// What a gateway is made of.
@@ -88,7 +96,7 @@ pub struct Parts {
 impl Gateway {
     /// A gateway of these parts.
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), places: Arc::default() }
     }
 
     async fn answer(
@@ -105,37 +113,82 @@ impl Gateway {
         }
         let credential = Credential::of(request.headers());
         let (head, body) = request.into_parts();
-        let reason = match Read::parse(&head, &self.parts.types, &self.parts.policies) {
-            Err(reason) => reason,
-            Ok(read) => {
-                let audit_id = head.headers.get(AUDIT_ID).cloned();
-                let circumstances = Circumstances { arrived, connection, audit_id };
-                let timeout = read.timeout;
-                let answering =
-                    Box::pin(self.answer_from_memory(read, &credential, &circumstances));
-                let answered = within(timeout, arrived, answering).await;
-                match answered {
-                    Ok(response) => return response,
-                    Err(reason) => reason,
-                }
+        let audit_id = head.headers.get(AUDIT_ID).cloned();
+        let circumstances = Circumstances { arrived, connection, audit_id };
+        let mut asked_again = 0;
+        let (reason, place) = loop {
+            let reason = match self.answer_from_memory(&head, &credential, &circumstances).await {
+                Ok(response) => return response,
+                Err(reason) => reason,
+            };
+            match Box::pin(self.admit(&head, reason, arrived, asked_again)).await {
+                Admitted::Forward(place) => break (reason, place),
+                Admitted::AskAgain => asked_again += 1,
+                Admitted::Refused => return self.busy(&head, &circumstances),
             }
         };
-        Box::pin(self.forward(Request::from_parts(head, body), &credential, reason, connection))
-            .await
+        let request = Request::from_parts(head, body);
+        Box::pin(self.forward(request, &credential, (reason, place), connection)).await
     }
 
     async fn answer_from_memory(
         &self,
-        read: Read,
+        head: &http::request::Parts,
         credential: &Credential,
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
+        let read = Read::parse(head, &self.parts.types, &self.parts.policies)?;
         let Credential::Bearer(token) = credential else {
             return Err(ForwardReason::Credentials);
         };
-        let authorized = self.authorize(token, &read).await?;
-        // Boxed: a watch's request must not pay for the size of what comes before it.
-        Box::pin(self.parts.server.serve(read, authorized, circumstances)).await
+        let timeout = read.timeout;
+        let answering = async {
+            let authorized = Box::pin(self.authorize(token, &read)).await?;
+            // Boxed, too: a watch's request must not pay for the size of what comes before it.
+            Box::pin(self.parts.server.serve(read, authorized, circumstances)).await
+        };
+        within(timeout, circumstances.arrived, answering).await
+    }
+
+    /// How a read that memory did not answer goes upstream.
+    async fn admit(
+        &self,
+        head: &http::request::Parts,
+        reason: ForwardReason,
+        arrived: Instant,
+        asked_again: u32,
+    ) -> Admitted {
+        let Parts { types, policies, server, .. } = &*self.parts;
+        // Only what was understood whole, and allowed, came as far as to be held back.
+        if !admission::holds_back(reason) {
+            return Admitted::Forward(None);
+        }
+        let Ok(read) = Read::parse(head, types, policies) else { return Admitted::Forward(None) };
+        let applicant = Applicant {
+            resource: &read.served.resource.gvr,
+            reason,
+            shard: server.progress(&read),
+            deadlines: Deadlines::of(arrived, read.timeout),
+            asked_again,
+        };
+        self.places.admit(applicant).await
+    }
+
+    /// What upstream says while it initialises (semantics §3.1, §15): there is no place to read past
+    /// memory, and a client that comes again in a second may be served from it.
+    fn busy(
+        &self,
+        head: &http::request::Parts,
+        circumstances: &Circumstances<'_>,
+    ) -> Response<ResponseBody> {
+        let read = Read::parse(head, &self.parts.types, &self.parts.policies).ok();
+        // The one form of a failure that is not written here, YAML, cannot be forwarded either.
+        let form = read.as_ref().and_then(|read| read.status_form).unwrap_or(StatusForm::Json);
+        let mut response = refusal::worded(&Status::storage_initializing(1), form);
+        let warning = read.and_then(|read| read.served.warning);
+        answer::complete(response.headers_mut(), warning, circumstances);
+        response.headers_mut().insert(CACHE_STATUS, BUSY);
+        response
     }
 
     async fn authorize(
@@ -157,7 +210,7 @@ impl Gateway {
         &self,
         request: Request<Incoming>,
         credential: &Credential,
-        reason: ForwardReason,
+        (reason, place): (ForwardReason, Option<Place>),
         connection: &ConnectionInfo,
     ) -> Response<ResponseBody> {
         let Parts { access, forwarder, .. } = &*self.parts;
@@ -183,6 +236,7 @@ impl Gateway {
         let is_watch = asks_watch && answer.status() == StatusCode::OK;
         let mut response = answer.map(|body| {
             let draining = || connection.draining.clone();
+            let body = body.holding(place);
             ResponseBody::Forward(if is_watch { body.ending_with(draining()) } else { body })
         });
         response.headers_mut().append(CACHE_STATUS, reason.header());

@@ -16,6 +16,7 @@ use crate::{
         object_key::ObjectKey,
         options::{GetRequest, ListOptions, ListRequest, WatchRequest},
         query::Query,
+        release::ReadRules,
         request::{RequestInfo, ResourceRequest, Verb},
         resource::{GroupVersionResource, ResourceType, Scope},
         selector::Selection,
@@ -101,10 +102,15 @@ impl Read {
         if policy == ResourcePolicy::Off {
             return Err(ForwardReason::Policy);
         }
-        let served = types.get(&request.resource).ok_or(ForwardReason::Resource)?;
+        let table = types.table();
+        if table.is_of_unknown_release() {
+            return Err(ForwardReason::Release);
+        }
+        let served = table.get(&request.resource).cloned().ok_or(ForwardReason::Resource)?;
         let namespace = scope(&request, &served.resource)?;
         let attributes = Arc::new(attributes(&request)?);
-        let asked = Asked { parts, query, request: *request, served, attributes };
+        let rules = table.rules();
+        let asked = Asked { parts, query, request: *request, served, rules, attributes };
         match asked.request.verb {
             Verb::Get => asked.get(namespace.as_deref()),
             Verb::List => asked.list(namespace),
@@ -127,6 +133,7 @@ struct Asked<'a> {
     query: Query<'a>,
     request: ResourceRequest,
     served: ServedType,
+    rules: ReadRules,
     attributes: Arc<Attributes>,
 }
 
@@ -167,7 +174,7 @@ impl Asked<'_> {
 
     fn watch(self, namespace: Option<CompactString>) -> Result<Read, ForwardReason> {
         let schema = &self.served.resource.fields;
-        let request = WatchRequest::resolve(self.options()?, schema);
+        let request = self.rules.watch(self.options()?, schema);
         let request = request.map_err(|_| ForwardReason::Options)?;
         let requirement = decide::for_watch(&request)?;
         let selection = request.selection.clone();
@@ -177,6 +184,9 @@ impl Asked<'_> {
     }
 
     fn options(&self) -> Result<&ListOptions, ForwardReason> {
+        if !self.rules.reads_label_selector(self.query.first_or_empty("labelSelector")) {
+            return Err(ForwardReason::Options);
+        }
         match &self.request.list_options {
             Some(Ok(options)) => Ok(options),
             _ => Err(ForwardReason::Options),

@@ -34,6 +34,8 @@ pub enum ForwardReason {
     Policy,
     /// A GET without resourceVersion is a quorum read.
     Quorum,
+    /// Upstream is of a release of Kubernetes whose reads are not known.
+    Release,
     /// No type that can be cached: unknown, aggregated, events, a sub-resource.
     Resource,
     /// The access review could not be asked.
@@ -48,6 +50,13 @@ pub enum ForwardReason {
 
 /// The header of an answer from memory.
 pub const HIT: HeaderValue = HeaderValue::from_static("watchgate; hit");
+
+/// The header of a list that was read upstream once for all who asked the same.
+pub const COLLAPSED: HeaderValue =
+    HeaderValue::from_static("watchgate; fwd=stale; collapsed; detail=coalesced");
+
+/// The header of a refusal for want of a place upstream.
+pub const BUSY: HeaderValue = HeaderValue::from_static("watchgate; detail=busy");
 
 /// The response header.
 pub const CACHE_STATUS: http::HeaderName = http::HeaderName::from_static("cache-status");
@@ -71,6 +80,7 @@ impl ForwardReason {
             Self::Path => "path",
             Self::Policy => "policy",
             Self::Quorum => "quorum",
+            Self::Release => "release",
             Self::Resource => "resource",
             Self::Review => "review",
             Self::Timeout => "timeout",
@@ -95,6 +105,7 @@ impl ForwardReason {
             Self::Path => "watchgate; fwd=bypass; detail=path",
             Self::Policy => "watchgate; fwd=bypass; detail=policy",
             Self::Quorum => "watchgate; fwd=bypass; detail=quorum",
+            Self::Release => "watchgate; fwd=bypass; detail=release",
             Self::Resource => "watchgate; fwd=bypass; detail=resource",
             Self::Review => "watchgate; fwd=bypass; detail=review",
             Self::Timeout => "watchgate; fwd=stale; detail=timeout",
@@ -124,6 +135,7 @@ mod tests {
             ForwardReason::Path,
             ForwardReason::Policy,
             ForwardReason::Quorum,
+            ForwardReason::Release,
             ForwardReason::Resource,
             ForwardReason::Review,
             ForwardReason::Timeout,

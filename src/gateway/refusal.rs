@@ -31,7 +31,7 @@ pub(super) fn refuse(
 }
 
 /// A status in a form, with the headers that are its own.
-fn worded(status: &Status, form: StatusForm) -> Response<ResponseBody> {
+pub(super) fn worded(status: &Status, form: StatusForm) -> Response<ResponseBody> {
     let bytes = match form {
         StatusForm::Json => status.to_json(),
         StatusForm::Indented => status.to_indented_json(),

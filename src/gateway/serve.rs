@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
-use tracing::warn;
+use tokio::sync::watch;
+use tracing::{debug, warn};
 
 use crate::{
     api::{
@@ -25,7 +26,7 @@ use crate::{
         hub::Hub,
         rebuilds::Rebuilds,
         registry::{MemoryFull, Need, Registry},
-        shard::Shard,
+        shard::{Progress, Shard},
     },
     upstream::{
         discovery::{ServedType, Types},
@@ -36,6 +37,7 @@ use crate::{
 use super::{
     answer::{self, Circumstances},
     body::ResponseBody,
+    collapse,
     decide::Source,
     encoding::{Encoded, Encoding, Plain},
     list::{self, List},
@@ -93,13 +95,15 @@ impl Server {
         let arrived = circumstances.arrived;
         let (proofs, rebuilds) = (&self.proofs, &self.rebuilds);
         let readable =
-            state::readable(proofs, rebuilds, &shard, read.requirement, patience, arrived).await?;
-        // The wait may have outlived the permission.
-        let authorized = match self.access.renew(authorized).await {
-            Ok(Some(authorized)) => authorized,
-            Ok(None) => return Err(ForwardReason::Denied),
-            Err(_) => return Err(ForwardReason::Review),
+            state::readable(proofs, rebuilds, &shard, read.requirement, patience, arrived).await;
+        let readable = match readable {
+            Err(ForwardReason::NotProven) => {
+                let shared = self.share(read, &shard, authorized, circumstances);
+                return Box::pin(shared).await;
+            }
+            readable => readable?,
         };
+        let authorized = self.renew(authorized).await?;
         let max_frame = answer::max_frame(circumstances.connection);
         let media_type = shard.key().representation.media_type();
         let typed = |body, kind| answer::typed(body, media_type.content_type(kind));
@@ -141,6 +145,38 @@ impl Server {
         };
         answer::complete(response.headers_mut(), read.served.warning, circumstances);
         Ok(response)
+    }
+
+    /// A list that could not be proven new enough, from the one that upstream is asked for all.
+    async fn share(
+        &self,
+        read: Read,
+        shard: &Arc<Shard>,
+        authorized: Authorized,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Response<ResponseBody>, ForwardReason> {
+        let ask = collapse::ask(&read).ok_or(ForwardReason::NotProven)?;
+        let list = self.proofs.of(shard).list(ask).await.map_err(|error| {
+            debug!(shard = %shard.key(), %error, "forwarding a list that could not be shared");
+            ForwardReason::NotProven
+        })?;
+        let authorized = self.renew(authorized).await?;
+        Ok(collapse::shared(&list, read, circumstances, authorized))
+    }
+
+    /// The wait may have outlived the permission.
+    async fn renew(&self, authorized: Authorized) -> Result<Authorized, ForwardReason> {
+        match self.access.renew(authorized).await {
+            Ok(Some(authorized)) => Ok(authorized),
+            Ok(None) => Err(ForwardReason::Denied),
+            Err(_) => Err(ForwardReason::Review),
+        }
+    }
+
+    /// What can be waited for of the shard that would answer; `None` when none is open.
+    pub(super) fn progress(&self, read: &Read) -> Option<watch::Receiver<Progress>> {
+        let shard = self.registry.get(&read.served.resource.gvr, read.source.representation)?;
+        (shard.fingerprint() == read.served.fingerprint).then(|| shard.progress())
     }
 
     fn shard(&self, read: &Read) -> Result<Arc<Shard>, ForwardReason> {

@@ -1,5 +1,4 @@
-//! The state that answers a read: waits for the shard's fill, then for the proof that the read's
-//! requirement takes.
+//! The state that answers a read: waits for the proof that the read's requirement takes.
 //!
 //! Guarantees: a state for [`Requirement::Latest`] comes with the [`FreshAt`] that shows it new
 //! enough; one for [`Requirement::Exact`] is the state at that very version. Does not look at permissions; who serves the state does.
@@ -36,18 +35,17 @@ pub(super) struct Proof {
     pub(super) held: Arc<Snapshot>,
 }
 
-/// What upstream waits for a version to come, and with it a watch for a proof (semantics §3.1).
+/// What upstream waits for a version to come (semantics §3.1).
 const BLOCK: Duration = Duration::from_secs(3);
-
-/// What a client waits for a shard's first fill.
-const FILL: Duration = Duration::from_secs(3);
 
 /// A list waits for the shard's own stream only: longer costs more than asking upstream.
 pub(super) const LIST: Patience =
     Patience { stream: Duration::from_millis(100), total: Duration::from_millis(400) };
 
-/// Clients that open a watch with the state wait anyway (DESIGN "Freshness").
-pub(super) const WATCH: Patience = Patience { stream: Duration::from_millis(100), total: BLOCK };
+/// Clients that open a watch with the state wait anyway (DESIGN "Freshness"). As long as it takes
+/// those who come while a probe and an auxiliary watch run: these, and then two of their own.
+pub(super) const WATCH: Patience =
+    Patience { stream: Duration::from_millis(100), total: Duration::from_secs(6) };
 
 /// Waits until the shard meets the requirement.
 ///
@@ -61,14 +59,11 @@ pub(super) async fn readable(
     patience: Patience,
     arrived: Instant,
 ) -> Result<Readable, ForwardReason> {
-    // What a fill that is still to come finds is newer than any version that a client knows.
-    if matches!(requirement, Requirement::Exact(_)) && shard.resource_version().is_none() {
-        return Err(ForwardReason::Cold);
-    }
-    let warm =
-        shard.wait_until(FILL, |progress| progress.version.is_some() || progress.failure.is_some());
-    if warm.await.is_none_or(|progress| progress.version.is_none()) {
-        return Err(ForwardReason::Cold);
+    // Who waits for the fill is the matter of `admission`.
+    if shard.resource_version().is_none() {
+        // What a fill that is still to come finds is newer than any version that a client knows.
+        let past = matches!(requirement, Requirement::Exact(_));
+        return Err(if past { ForwardReason::Exact } else { ForwardReason::Cold });
     }
     let freshness = proofs.of(shard);
     let fresh = match requirement {
@@ -78,11 +73,11 @@ pub(super) async fn readable(
         }
         Requirement::AtLeast(version) => {
             let patience = Patience { total: BLOCK, ..patience };
-            freshness.reach(version, arrived, patience).await
+            freshness.reach(version, patience).await
         }
         Requirement::Latest => freshness.prove(arrived, patience).await,
         Requirement::Exact(version) => {
-            let snapshot = past(&freshness, rebuilds, shard, version, arrived).await?;
+            let snapshot = past(&freshness, rebuilds, shard, version).await?;
             return Ok(Readable { snapshot, proof: None });
         }
     };
@@ -98,7 +93,6 @@ async fn past(
     rebuilds: &Rebuilds,
     shard: &Arc<Shard>,
     version: ResourceVersion,
-    arrived: Instant,
 ) -> Result<Arc<Snapshot>, ForwardReason> {
     if let Some(state) = rebuilds.state_at(shard, version).await {
         return Ok(state);
@@ -106,7 +100,7 @@ async fn past(
     if shard.resource_version().is_some_and(|shown| shown >= version) {
         return Err(ForwardReason::Exact);
     }
-    let reached = freshness.reach_exactly(version, arrived, WATCH).await;
+    let reached = freshness.reach_exactly(version, Patience { total: BLOCK, ..WATCH }).await;
     let Fresh { state, .. } = reached.map_err(|error| not_proven(shard, &error))?;
     if state.resource_version == version {
         return Ok(state);

@@ -19,7 +19,6 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -29,6 +28,7 @@ use crate::{
         audience::{AudienceId, CoreId},
         feed::{Batch, Feed, Position, Pull},
     },
+    sync::Mutex,
 };
 
 use super::shard::{Shard, ShardId};
@@ -41,6 +41,8 @@ pub struct Hub {
     bell: Notify,
     state: Mutex<State>,
     second: AtomicU64,
+    /// The most messages that the mailbox holds.
+    mailbox_size: usize,
 }
 
 /// From a shard to a hub.
@@ -131,7 +133,14 @@ impl Hub {
             bell: Notify::new(),
             state: Mutex::default(),
             second: AtomicU64::new(0),
+            mailbox_size: MAX_MESSAGES,
         }
+    }
+
+    /// A hub whose mailbox holds only so many messages.
+    #[cfg(test)]
+    pub(super) fn with_mailbox(core: CoreId, mailbox_size: usize) -> Self {
+        Self { mailbox_size, ..Self::new(core) }
     }
 
     /// The core whose watchers these are.
@@ -155,17 +164,22 @@ impl Hub {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                () = self.bell.notified() => self.deliver(),
+                () = self.rung() => self.deliver(),
                 _ = ticks.tick() => self.tick(),
             }
         }
+    }
+
+    /// Resolves when messages may have come since it last did.
+    pub(super) async fn rung(&self) {
+        self.bell.notified().await;
     }
 
     /// Queues a message. Called under the sending shard's lock, which keeps the order.
     pub fn send(&self, message: Message) {
         {
             let mut mailbox = self.mailbox.lock();
-            if mailbox.messages.len() >= MAX_MESSAGES {
+            if mailbox.messages.len() >= self.mailbox_size {
                 mailbox.messages.retain(|message| !matches!(message, Message::Batch(..)));
                 mailbox.overrun = true;
             }

@@ -12,9 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwapOption;
 use compact_str::CompactString;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
@@ -35,6 +33,7 @@ use crate::{
         object::{Object, Representation},
         watch_event::WatchEvent,
     },
+    sync::{Mutex, Published},
 };
 
 use super::{
@@ -64,6 +63,9 @@ pub struct Progress {
     pub filled: Option<Filled>,
     /// Why the shard cannot be filled at present.
     pub failure: Option<CompactString>,
+    /// Set when upstream answers as it should, but what it has cannot be kept: nothing is gained by
+    /// waiting for a fill, nor by sparing upstream.
+    pub unfillable: bool,
     /// How often the contents were dropped: whoever fills the shard must begin anew.
     pub cleared: u64,
     /// Set when the shard will never be filled again.
@@ -98,7 +100,7 @@ pub struct Shard {
     fingerprint: u64,
     codec: Arc<ResourceCodec>,
     cache: Mutex<WatchCache>,
-    published: ArcSwapOption<Snapshot>,
+    published: Published<Snapshot>,
     progress: watch::Sender<Progress>,
     hubs: Arc<[Arc<Hub>]>,
 }
@@ -123,7 +125,7 @@ impl Shard {
             fingerprint,
             cache: Mutex::new(WatchCache::new(&codec, budget)),
             codec,
-            published: ArcSwapOption::empty(),
+            published: Published::empty(),
             progress: watch::Sender::new(Progress::default()),
             hubs,
         }
@@ -218,6 +220,7 @@ impl Shard {
         self.publish(&cache, |progress| {
             progress.filled = Some(Filled { requested, version });
             progress.failure = None;
+            progress.unfillable = false;
         });
         Ok(fill)
     }
@@ -259,7 +262,10 @@ impl Shard {
 
     /// Says why the shard cannot be filled; readers are forwarded meanwhile if nothing is held.
     pub fn set_failure(&self, reason: &str) {
-        self.progress.send_modify(|progress| progress.failure = Some(reason.into()));
+        self.progress.send_modify(|progress| {
+            progress.failure = Some(reason.into());
+            progress.unfillable = false;
+        });
     }
 
     /// Drops everything and ends all watches; `closed` when it will not be filled again.
@@ -276,14 +282,15 @@ impl Shard {
 
     /// Shows nothing any more and ends all watches, because what upstream has now cannot be kept:
     /// the old state would be shown for ever and its watches would be silent for ever. Unlike
-    /// [`Shard::clear`] remembers how far the store was.
-    pub fn withdraw(&self, reason: &str) {
+    /// [`Shard::clear`] remembers how far the store was. `unfillable` as in [`Progress`].
+    pub fn withdraw(&self, reason: &str, unfillable: bool) {
         let mut cache = self.cache.lock();
         cache.withdraw();
         self.tell_all(&Message::End(self.id));
         self.publish(&cache, |progress| {
             progress.filled = None;
             progress.failure = Some(reason.into());
+            progress.unfillable = unfillable;
         });
     }
 

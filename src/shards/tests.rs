@@ -1,6 +1,8 @@
 //! Subscriptions that come and go on several threads while another writes: real threads, real
 //! interleavings, bounded work. What each sees is checked against the versions written.
 
+mod interleavings;
+
 use std::{
     sync::{
         Arc,

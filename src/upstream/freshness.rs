@@ -11,7 +11,8 @@
 //!    event came before it and the shard is still at N, nothing happened in (N, B] and it moves to
 //!    B. One at a time, shared by all who wait, at most three seconds each.
 //!
-//! A [`FreshAt`] can only be made here. It does not say that the shard is ready to be read.
+//! A [`FreshAt`] can only be made here. It does not say that the shard is ready to be read. Lists that
+//! no proof comes for in time can share one answer of upstream: [`shared_list`].
 
 use std::{
     sync::Arc,
@@ -19,22 +20,24 @@ use std::{
 };
 
 use dashmap::DashMap;
-use http::{Request, StatusCode, header};
-use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use crate::{
     api::version::ResourceVersion,
     cache::watch_cache::{Snapshot, Violation},
-    codec::{frame_decoder::FrameDecoder, watch_event::WatchEvent},
     shards::shard::{Shard, ShardId},
     upstream::{
-        Lane, RequestBody, Upstream,
-        probe::{Probed, probe},
-        reflector::{driver::WentBack, machine::accept},
+        Upstream,
+        probe::{ProbeError, Probed, probe},
+        reflector::driver::WentBack,
         turns::Turns,
     },
 };
+
+mod auxiliary;
+pub mod shared_list;
+
+use self::shared_list::SharedLists;
 
 /// Proof that a shard at this version or later answers a request for the latest state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +58,17 @@ pub struct Fresh {
 }
 
 /// No proof in time.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum NotProven {
     /// Upstream did not say how far the store is.
     #[error("probe: {0}")]
-    Probe(Arc<str>),
+    Probe(#[from] ProbeError),
+    /// The gateway is ending.
+    #[error("the probe was abandoned")]
+    Abandoned,
+    /// The answer is older than what the shard shows.
+    #[error(transparent)]
+    WentBack(#[from] Violation),
     /// The shard did not get there in the time given.
     #[error("the shard did not reach the store's version in time")]
     TooSlow,
@@ -73,7 +82,7 @@ pub enum NotProven {
 pub struct Patience {
     /// How long the shard's own stream may take to reach the probe's version.
     pub stream: Duration,
-    /// How long the proof may take from the request's arrival, probe and auxiliary watches included.
+    /// How long the proof may take, probe and auxiliary watches included.
     /// Below half a second no auxiliary watch is begun: it could not bring anything.
     pub total: Duration,
 }
@@ -83,8 +92,9 @@ pub struct Freshness {
     shard: Arc<Shard>,
     upstream: Upstream,
     went_back: WentBack,
-    probes: Turns<Result<Probed, Arc<str>>>,
+    probes: Turns<Result<Probed, NotProven>>,
     auxiliaries: Turns<()>,
+    lists: Arc<SharedLists>,
 }
 
 /// The proofs of all shards of one upstream.
@@ -92,20 +102,11 @@ pub struct Proofs {
     upstream: Upstream,
     went_back: WentBack,
     by_shard: DashMap<ShardId, Arc<Freshness>>,
+    lists: Arc<SharedLists>,
 }
-
-/// With `timeoutSeconds=3` bookmarks come at 0.5–0.8 s and 1.6–1.9 s; with 2 or less never
-/// (semantics §5.4).
-const AUXILIARY_SECONDS: u64 = 3;
 
 /// The least time in which an auxiliary watch can bring its bookmark.
 const WORTH_A_WATCH: Duration = Duration::from_millis(500);
-
-/// Between auxiliary watches that brought nothing.
-const PAUSE: Duration = Duration::from_millis(200);
-
-/// A frame of an auxiliary watch may be an object.
-const MAX_FRAME: usize = 64 << 20;
 
 // === impl FreshAt ===
 
@@ -133,7 +134,8 @@ impl std::fmt::Debug for Freshness {
 impl Proofs {
     /// None yet. `went_back` is told when a probe finds the store older than what a shard shows.
     pub fn new(upstream: Upstream, went_back: WentBack) -> Self {
-        Self { upstream, went_back, by_shard: DashMap::new() }
+        let lists = Arc::new(SharedLists::new());
+        Self { upstream, went_back, by_shard: DashMap::new(), lists }
     }
 
     /// The proofs of a shard, shared by all who ask for them.
@@ -143,20 +145,23 @@ impl Proofs {
         }
         // Shards are opened rarely; their number is that of the served types.
         self.by_shard.retain(|_, freshness| !freshness.shard.progress().borrow().closed);
-        let freshness =
-            Freshness::new(Arc::clone(shard), self.upstream.clone(), Arc::clone(&self.went_back));
-        Arc::clone(&self.by_shard.entry(shard.id()).or_insert_with(|| Arc::new(freshness)))
+        let freshness = || {
+            Arc::new(Freshness {
+                shard: Arc::clone(shard),
+                upstream: self.upstream.clone(),
+                went_back: Arc::clone(&self.went_back),
+                probes: Turns::new(),
+                auxiliaries: Turns::new(),
+                lists: Arc::clone(&self.lists),
+            })
+        };
+        Arc::clone(&self.by_shard.entry(shard.id()).or_insert_with(freshness))
     }
 }
 
 // === impl Freshness ===
 
 impl Freshness {
-    /// Proofs for `shard`, asked of the upstream that fills it.
-    pub fn new(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) -> Self {
-        Self { shard, upstream, went_back, probes: Turns::new(), auxiliaries: Turns::new() }
-    }
-
     /// A state that is as new as the store was at `arrived`, with its proof.
     ///
     /// # Errors
@@ -172,13 +177,15 @@ impl Freshness {
         {
             return Ok(fresh);
         }
-        let left = patience.total.saturating_sub(arrived.elapsed());
-        let probed = timeout(left, self.probe()).await.map_err(|_| NotProven::TooSlow)??;
+        // The request may have waited for the first fill before.
+        let deadline = Instant::now() + patience.total;
+        let probed =
+            timeout(patience.total, self.probe()).await.map_err(|_| NotProven::TooSlow)??;
         if let Some(fresh) = self.compared(&probed, patience.stream).await {
             return Ok(fresh);
         }
         // The stream had its time above.
-        self.advance_to(probed.version, arrived + patience.total).await
+        self.advance_to(probed.version, deadline).await
     }
 
     /// Waits until the shard's stream has reached the probe's version, or its state is the one
@@ -212,25 +219,26 @@ impl Freshness {
     /// Waits until the shard has reached `wanted`, which some client was told by the store.
     ///
     /// # Errors
-    /// [`NotProven::TooSlow`].
+    /// [`NotProven`]; at once when the store itself is not there yet: upstream waits for that, too.
     pub async fn reach(
         self: &Arc<Self>,
         wanted: ResourceVersion,
-        arrived: Instant,
         patience: Patience,
     ) -> Result<Fresh, NotProven> {
+        let deadline = Instant::now() + patience.total;
         if self.stream_reaches(wanted, patience.stream).await {
             return self.fresh(FreshAt(wanted)).ok_or(NotProven::TooSlow);
         }
         // A quiet shard: maybe its objects are those of a later version.
-        let left = patience.total.saturating_sub(arrived.elapsed());
+        let left = deadline.saturating_duration_since(Instant::now());
         let probed = timeout(left, self.probe()).await.map_err(|_| NotProven::TooSlow)??;
-        if probed.version >= wanted
-            && let Some(fresh) = self.compared(&probed, Duration::ZERO).await
-        {
+        if probed.version < wanted {
+            return Err(NotProven::Ahead);
+        }
+        if let Some(fresh) = self.compared(&probed, Duration::ZERO).await {
             return Ok(fresh);
         }
-        self.advance_to(wanted, arrived + patience.total).await
+        self.advance_to(wanted, deadline).await
     }
 
     /// Waits until the shard can tell the state at exactly `wanted`: its state is the one at that
@@ -242,13 +250,13 @@ impl Freshness {
     pub async fn reach_exactly(
         self: &Arc<Self>,
         wanted: ResourceVersion,
-        arrived: Instant,
         patience: Patience,
     ) -> Result<Fresh, NotProven> {
+        let deadline = Instant::now() + patience.total;
         if self.stream_reaches(wanted, patience.stream).await {
             return self.fresh(FreshAt(wanted)).ok_or(NotProven::TooSlow);
         }
-        let left = patience.total.saturating_sub(arrived.elapsed());
+        let left = deadline.saturating_duration_since(Instant::now());
         let probed = timeout(left, self.probe()).await.map_err(|_| NotProven::TooSlow)??;
         if probed.version < wanted {
             return Err(NotProven::Ahead);
@@ -258,7 +266,7 @@ impl Freshness {
         {
             return Ok(fresh);
         }
-        self.advance_to(wanted, arrived + patience.total).await
+        self.advance_to(wanted, deadline).await
     }
 
     /// Moves the shard to `wanted` by auxiliary watches. One that could not bring anything before
@@ -281,18 +289,6 @@ impl Freshness {
         self.fresh(FreshAt(wanted)).filter(|_| reached).ok_or(NotProven::TooSlow)
     }
 
-    /// Runs auxiliary watches until the shard has reached `wanted`.
-    async fn watch_until(self: &Arc<Self>, wanted: ResourceVersion) {
-        while !self.has_reached(wanted) {
-            let before = self.shard.resource_version();
-            self.auxiliary().await;
-            if self.shard.resource_version() == before {
-                // Refused or without news: not in a tight loop.
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
-
     async fn stream_reaches(&self, wanted: ResourceVersion, patience: Duration) -> bool {
         let reached = |version: Option<ResourceVersion>| version.is_some_and(|at| at >= wanted);
         self.shard.wait_until(patience, |progress| reached(progress.version)).await.is_some()
@@ -306,84 +302,36 @@ impl Freshness {
         let this = Arc::clone(self);
         let outcome = self.probes.share(move || {
             let this = Arc::clone(&this);
-            async move { this.run_probe().await.map_err(Arc::from) }
+            async move { this.run_probe().await }
         });
-        match outcome.await {
-            Some(outcome) => outcome.map_err(NotProven::Probe),
-            None => Err(NotProven::Probe("the probe was abandoned".into())),
-        }
+        outcome.await.unwrap_or(Err(NotProven::Abandoned))
     }
 
-    async fn auxiliary(self: &Arc<Self>) {
-        let this = Arc::clone(self);
-        let outcome = self.auxiliaries.share(move || {
-            let this = Arc::clone(&this);
-            async move { this.run_auxiliary().await }
-        });
-        if outcome.await.is_none() {
-            tracing::debug!(shard = %self.shard.key(), "auxiliary watch abandoned");
-        }
-    }
-
-    /// Asks the store for its version. It can't be below one that the shard showed before: then the
-    /// store was restored from the past, and nothing that is cached is true any more.
-    async fn run_probe(&self) -> Result<Probed, String> {
+    /// Asks the store for its version.
+    async fn run_probe(&self) -> Result<Probed, NotProven> {
         let before = self.shard.snapshot();
         let held = before.as_ref().map_or(0, |snapshot| snapshot.objects.len());
         let shown = before.map(|snapshot| snapshot.resource_version);
         let probed = probe(&self.upstream, &self.shard.key().gvr, held).await?;
-        let found = probed.version;
+        self.check(probed.version, shown)?;
+        Ok(probed)
+    }
+
+    /// A consistent answer can't be older than what the shard showed before it was asked for: then
+    /// the store was restored from the past, and nothing that is cached is true any more.
+    fn check(
+        &self,
+        found: ResourceVersion,
+        shown: Option<ResourceVersion>,
+    ) -> Result<(), Violation> {
         match shown {
             // Shown still: otherwise somebody else noticed and the shard was emptied since.
             Some(shown) if found < shown && self.has_reached(shown) => {
                 let violation = Violation::WentBack { found, shown };
                 (self.went_back)(&self.shard, &violation);
-                Err(violation.to_string())
+                Err(violation)
             }
-            _ => Ok(probed),
+            _ => Ok(()),
         }
-    }
-
-    /// One auxiliary watch, from the shard's version until its first bookmark or event. Whatever
-    /// goes wrong only costs the proof, which is then refused for lack of time.
-    async fn run_auxiliary(&self) {
-        let Some(from) = self.shard.resource_version() else { return };
-        if let Some(to) = self.first_bookmark(from).await
-            && self.shard.advance(from, to)
-        {
-            tracing::debug!(shard = %self.shard.key(), %from, %to, "quiet shard advanced");
-        }
-    }
-
-    async fn first_bookmark(&self, from: ResourceVersion) -> Option<ResourceVersion> {
-        let key = self.shard.key();
-        let target = format!(
-            "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={AUXILIARY_SECONDS}&resourceVersion={from}",
-            key.gvr.path(),
-        );
-        let request = Request::get(target)
-            .header(header::ACCEPT, accept(key.representation, true))
-            .body(RequestBody::empty())
-            .ok()?;
-        let watch = async {
-            let response = self.upstream.send(Lane::Gateway, request).await.ok()?;
-            if response.status() != StatusCode::OK {
-                return None;
-            }
-            let mut decoder = FrameDecoder::new(key.representation, MAX_FRAME);
-            let mut body = response.into_body();
-            while let Some(Ok(frame)) = body.frame().await {
-                let Ok(chunk) = frame.into_data() else { continue };
-                decoder.push(chunk);
-                if let Some(frame) = decoder.next_frame().ok()? {
-                    return match self.shard.codec().decode_watch_event(frame).ok()? {
-                        WatchEvent::Bookmark(bookmark) => Some(bookmark.resource_version),
-                        _ => None,
-                    };
-                }
-            }
-            None
-        };
-        timeout(Duration::from_secs(AUXILIARY_SECONDS + 1), watch).await.ok()?
     }
 }

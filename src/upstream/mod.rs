@@ -6,6 +6,8 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use tokio::sync::watch;
+
 pub mod connection;
 pub mod credential;
 pub mod discovery;
@@ -95,6 +97,15 @@ impl Upstream {
         match self {
             Self::Embedded(server) => Ok(server.call(lane, request).await),
             Self::KubeApiserver(server) => server.send(lane, request).await,
+        }
+    }
+
+    /// How many connections were opened for the gateway's own requests: behind another connection may
+    /// be another server. The embedded store stays the same.
+    pub fn connections_opened(&self) -> watch::Receiver<u64> {
+        match self {
+            Self::Embedded(_) => watch::channel(0).1,
+            Self::KubeApiserver(server) => server.connections_opened(),
         }
     }
 

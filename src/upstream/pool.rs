@@ -38,6 +38,8 @@ pub(super) struct Pool {
     limit: usize,
     connector: Connector,
     places: Arc<Semaphore>,
+    /// How many connections were opened so far.
+    opened: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
@@ -120,7 +122,8 @@ impl Pool {
         };
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(limit));
-        Arc::new(Self { lane, limit, connector, places, state: Mutex::new(state) })
+        let (opened, state) = (watch::Sender::new(0), Mutex::new(state));
+        Arc::new(Self { lane, limit, connector, places, opened, state })
     }
 
     /// `host:port` of the endpoint.
@@ -131,6 +134,11 @@ impl Pool {
     /// Open connections, those being opened included.
     pub(super) fn connections(&self) -> usize {
         self.limit - self.places.available_permits()
+    }
+
+    /// Counts the connections that were opened, one after the other.
+    pub(super) fn opened(&self) -> watch::Receiver<u64> {
+        self.opened.subscribe()
     }
 
     /// Finds a place for one request, on a connection that exists or on a new one.
@@ -298,6 +306,9 @@ impl Opener {
             Err(error) => Err(error.clone()),
         };
         let lease = opened.map(|established| self.enter(established));
+        if lease.is_ok() {
+            self.pool.opened.send_modify(|opened| *opened += 1);
+        }
         if let Some(sender) = &self.outcome {
             sender.send_replace(Some(outcome));
         }

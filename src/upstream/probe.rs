@@ -5,7 +5,7 @@
 //! shard's, at the same versions, the shard's state *is* the state at the probe's version, however
 //! far its own stream has come. That settles quiet, small resources without waiting.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use compact_str::CompactString;
 use http::{Request, StatusCode, header};
@@ -14,9 +14,13 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::{
-    api::{object_key::ObjectKey, resource::GroupVersionResource, version::ResourceVersion},
+    api::{
+        object_key::ObjectKey,
+        resource::GroupVersionResource,
+        version::{InvalidResourceVersion, ResourceVersion},
+    },
     cache::watch_cache::Snapshot,
-    upstream::{Lane, RequestBody, Upstream},
+    upstream::{Lane, RequestBody, Upstream, UpstreamError, error::Cause},
 };
 
 /// What a probe found.
@@ -26,6 +30,32 @@ pub struct Probed {
     pub version: ResourceVersion,
     /// Every object's key and version at that version; `None` when there are too many.
     objects: Option<Vec<(ObjectKey, ResourceVersion)>>,
+}
+
+/// A probe that found nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The resource's path is none.
+    #[error("the request cannot be written: {0}")]
+    Request(Arc<http::Error>),
+    /// Upstream gave no answer.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// Upstream answered something else than a list.
+    #[error("upstream answered {0}")]
+    Refused(StatusCode),
+    /// The answer broke off, or is too long.
+    #[error("the answer broke off: {0}")]
+    Broken(Cause),
+    /// The answer is not the JSON of a list.
+    #[error("not a list: {0}")]
+    NotAList(Arc<serde_json::Error>),
+    /// The list or an object in it has no version.
+    #[error("not a list: {0}")]
+    Version(#[from] InvalidResourceVersion),
+    /// No answer in time.
+    #[error("no answer within {PATIENCE:?}")]
+    TooSlow,
 }
 
 /// As many objects are compared: about 100 KB of metadata, a millisecond of upstream's.
@@ -84,47 +114,44 @@ impl Probed {
         })
     }
 
-    fn read(body: &[u8]) -> Result<Self, String> {
-        let list: List = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let parse = |text: &str| {
-            text.parse::<ResourceVersion>().map_err(|error| format!("not a list: {error}"))
-        };
-        let version = parse(&list.metadata.resource_version)?;
+    fn read(body: &[u8]) -> Result<Self, ProbeError> {
+        let list: List =
+            serde_json::from_slice(body).map_err(|error| ProbeError::NotAList(Arc::new(error)))?;
+        let version = list.metadata.resource_version.parse()?;
         if !list.metadata.continue_token.is_empty() {
             return Ok(Self { version, objects: None });
         }
         let objects = list.items.unwrap_or_default().into_iter().map(|Item { metadata }| {
-            let version = parse(&metadata.resource_version)?;
+            let version = metadata.resource_version.parse()?;
             Ok((ObjectKey::new(&metadata.namespace, &metadata.name), version))
         });
-        Ok(Self { version, objects: Some(objects.collect::<Result<_, String>>()?) })
+        Ok(Self { version, objects: Some(objects.collect::<Result<_, ProbeError>>()?) })
     }
 }
 
 /// Probes a resource of which about `held` objects are known.
 ///
 /// # Errors
-/// What went wrong, for a log.
+/// [`ProbeError`]: nothing is known of the store.
 pub(super) async fn probe(
     upstream: &Upstream,
     gvr: &GroupVersionResource,
     held: usize,
-) -> Result<Probed, String> {
+) -> Result<Probed, ProbeError> {
     let limit = if held > COMPARED { 1 } else { COMPARED + 1 };
     let request = Request::get(format!("{}?limit={limit}", gvr.path()))
         .header(header::ACCEPT, METADATA_LIST)
         .body(RequestBody::empty())
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| ProbeError::Request(Arc::new(error)))?;
     let answer = async {
-        let response =
-            upstream.send(Lane::Gateway, request).await.map_err(|error| error.to_string())?;
+        let response = upstream.send(Lane::Gateway, request).await?;
         if response.status() != StatusCode::OK {
-            return Err(format!("upstream answered {}", response.status()));
+            return Err(ProbeError::Refused(response.status()));
         }
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        Probed::read(&body.map_err(|error| error.to_string())?.to_bytes())
+        Probed::read(&body.map_err(|error| ProbeError::Broken(error.into()))?.to_bytes())
     };
-    timeout(PATIENCE, answer).await.map_err(|_| "no answer in time".to_owned())?
+    timeout(PATIENCE, answer).await.unwrap_or(Err(ProbeError::TooSlow))
 }
 
 #[cfg(test)]

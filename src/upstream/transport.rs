@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rustls::sign::CertifiedKey;
+use tokio::sync::watch;
 
 pub mod body;
 
@@ -132,6 +133,11 @@ impl KubeApiserver {
     /// Open connections of a lane, those being opened included.
     pub fn connections(&self, lane: Lane) -> usize {
         self.pool(lane).connections()
+    }
+
+    /// How many connections of the gateway's own lane were opened so far.
+    pub fn connections_opened(&self) -> watch::Receiver<u64> {
+        self.0.gateway.opened()
     }
 
     /// Open upgrade connections, those being opened included.

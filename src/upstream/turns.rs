@@ -5,8 +5,9 @@
 
 use std::{future::Future, sync::Arc};
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
+
+use crate::sync::{Mutex, spawn};
 
 /// Shares runs of one kind of work.
 pub(super) struct Turns<T> {
@@ -44,7 +45,7 @@ impl<T: Clone + Send + Sync + 'static> Turns<T> {
         };
         if start {
             let runs = Runs { state: Arc::clone(&self.state) };
-            tokio::spawn(runs.run(work));
+            spawn(runs.run(work));
         }
         let result = receiver.wait_for(Option::is_some).await.ok()?;
         result.clone()
@@ -98,6 +99,8 @@ impl<T> std::fmt::Debug for Turns<T> {
     }
 }
 
+#[cfg(test)]
+mod interleavings;
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -23,7 +23,7 @@ use crate::kinds::KINDS;
 use crate::setup::Both;
 
 fn main() -> ExitCode {
-    let mut suite = Suite::new(Both::start);
+    let mut suite = Suite::new(|| Both::start(true));
     for kind in KINDS {
         let name = |part: &str| format!("{part}_{}", kind.resource);
         suite = suite

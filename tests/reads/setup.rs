@@ -14,14 +14,17 @@ use crate::kinds::{KINDS, Kind, NAMESPACES, definition};
 pub(crate) struct Both {
     pub(crate) direct: Client,
     pub(crate) gateway: Client,
+    /// Whether the API server's feature gate `WatchList` is on.
+    pub(crate) watch_list: bool,
     process: Gateway,
     cluster: Cluster,
 }
 
 impl Both {
-    /// Starts both and creates the objects.
-    pub(crate) async fn start() -> Result<Self> {
-        let cluster = Cluster::builder().user("reader", &["system:masters"]).start().await?;
+    /// Starts both and creates the objects. The API server's feature gate `WatchList` is on or off.
+    pub(crate) async fn start(watch_list: bool) -> Result<Self> {
+        let cluster = Cluster::builder().feature_gate("WatchList", watch_list);
+        let cluster = cluster.user("reader", &["system:masters"]).start().await?;
         let token = cluster.token("reader");
         let direct = cluster.client().token(token).build()?;
         create(&direct, "/api/v1/namespaces", &namespace(NAMESPACES[0])).await?;
@@ -38,7 +41,7 @@ impl Both {
         let ca = std::fs::read_to_string(process.data_directory().join("watchgate-ca.crt"))?;
         let gateway = Client::builder(process.url(), &ca).token(token).build()?;
         until_ready(&gateway).await?;
-        Ok(Self { direct, gateway, process, cluster })
+        Ok(Self { direct, gateway, watch_list, process, cluster })
     }
 }
 

@@ -15,7 +15,9 @@ use crate::wire::Form;
 pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
     let mut tally = Tally::default();
     let cases = Form::ALL.iter().flat_map(|&form| {
-        cases(kind, form).into_iter().map(move |(target, expected)| (target, form, expected))
+        cases(kind, form, both.watch_list)
+            .into_iter()
+            .map(move |(target, expected)| (target, form, expected))
     });
     let cases: Vec<_> = cases.collect();
     let run = cases.iter().map(|(target, form, _)| one(&both, target, *form));
@@ -27,13 +29,15 @@ pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
     Ok(())
 }
 
-fn cases(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
+fn cases(kind: &Kind, form: Form, watch_list: bool) -> Vec<(String, Expected)> {
     let hit = kept(kind, form);
     let forward = |reason| match hit {
         Expected::Hit => Expected::Forward(reason),
         other => other,
     };
     let options = Expected::Forward("options");
+    // Without the feature, its parameter is refused.
+    let if_streaming = |expected| if watch_list { expected } else { options };
     // Too short for periodic bookmarks, but for one soon after the initial events, if any (semantics
     // §5.4): whether it comes is not compared here.
     let path = format!("{}?watch=1&timeoutSeconds=1", kind.within(NAMESPACES[1]));
@@ -43,26 +47,27 @@ fn cases(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
     let unsent = "&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
     let bookmarks = "&allowWatchBookmarks=true";
     let future = "&resourceVersion=99999999";
-    let mut cases = deprecated(kind, form);
-    for rest in ["", "&resourceVersion=0", sent, unsent] {
-        for marks in ["", bookmarks] {
-            cases.push((format!("{path}{set}{rest}{marks}"), hit));
-        }
-    }
+    let mut cases = deprecated(kind, form, watch_list);
     let zero = "&resourceVersion=0";
+    for marks in ["", bookmarks] {
+        cases.extend(["", zero].map(|rest| (format!("{path}{set}{rest}{marks}"), hit)));
+        let rests = [sent, unsent];
+        cases.extend(rests.map(|rest| (format!("{path}{set}{rest}{marks}"), if_streaming(hit))));
+    }
     cases.extend([
-        (format!("{path}{set}{zero}{sent}{bookmarks}"), hit),
-        (format!("{path}{set}{zero}{unsent}{bookmarks}"), hit),
+        (format!("{path}{set}{zero}{sent}{bookmarks}"), if_streaming(hit)),
+        (format!("{path}{set}{zero}{unsent}{bookmarks}"), if_streaming(hit)),
         (format!("{path}&labelSelector=tier%3Dback{zero}{bookmarks}"), hit),
         (format!("{path}{set}&fieldSelector=metadata.name%3Done{zero}{bookmarks}"), hit),
-        (format!("{path}{set}&resourceVersion=1{sent}{bookmarks}"), hit),
+        (format!("{path}{set}&resourceVersion=1{sent}{bookmarks}"), if_streaming(hit)),
         (format!("{path}{set}{future}{bookmarks}"), hit),
         // Both wait three seconds; the watch must not be over before.
-        (format!("{long}{set}{future}{sent}"), forward("not-proven")),
+        (format!("{long}{set}{future}{sent}"), if_streaming(forward("not-proven"))),
         (format!("{path}{set}&limit=1{zero}"), hit),
         (format!("{path}&resourceVersion=0&resourceVersionMatch=Exact"), options),
         (format!("{path}&sendInitialEvents=true"), options),
-        (format!("{path}&continue=x"), options),
+        // Such a watch begins with a state by default, which goes with no token; else it is ignored.
+        (format!("{path}{set}&continue=x"), if watch_list { options } else { hit }),
         (format!("{path}&fieldSelector=spec.nonsense%3Dx"), options),
         (format!("{path}&resourceVersion=x"), options),
     ]);
@@ -71,7 +76,7 @@ fn cases(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
 
 /// Watches whose verb stands in the path: those without `watch=1` are validated as lists are, begin
 /// with any state, and do not say where it ends (semantics §5.1).
-fn deprecated(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
+fn deprecated(kind: &Kind, form: Form, watch_list: bool) -> Vec<(String, Expected)> {
     let hit = kept(kind, form);
     let options = Expected::Forward("options");
     let collection = kind.within(NAMESPACES[1]).replace("/v1/", "/v1/watch/");
@@ -93,7 +98,10 @@ fn deprecated(kind: &Kind, form: Form) -> Vec<(String, Expected)> {
         let sent = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
         cases.extend([
             (format!("{path}{set}&limit=1&continue=x"), hit),
-            (format!("{path}{set}&watch=1&resourceVersion=1{sent}"), hit),
+            (
+                format!("{path}{set}&watch=1&resourceVersion=1{sent}"),
+                if watch_list { hit } else { options },
+            ),
             (format!("{path}{set}&resourceVersion=1{sent}"), options),
             (format!("{path}&resourceVersionMatch=Exact"), options),
             (format!("{path}&fieldSelector=metadata.name%3Dtwo,spec.nonsense%3Dx"), options),

@@ -31,8 +31,8 @@ pub enum WatchStart {
     State {
         /// Which states may be sent; never `Exact`.
         consistency: ListConsistency,
-        /// Whether a bookmark, if the client takes bookmarks, says where the state ends. Only a
-        /// `/watch/` path without `?watch=1` goes without.
+        /// Whether a bookmark, if the client takes bookmarks, says where the state ends. A `/watch/`
+        /// path without `?watch=1` goes without, and so does every watch without `WatchList`.
         marks_end: bool,
     },
     /// Events only.
@@ -62,8 +62,9 @@ pub enum WatchTimeout {
 // === impl WatchRequest ===
 
 impl WatchRequest {
-    /// Defaults and validates the options of a watch of one type and collapses them. Options with
-    /// `watch` false are those of a `/watch/` path, which follow the rules of lists.
+    /// Defaults and validates the options of a watch of one type and collapses them, where the
+    /// feature gate `WatchList` is on. Options with `watch` false are those of a `/watch/` path,
+    /// which follow the rules of lists.
     pub fn resolve(options: &ListOptions, schema: &FieldSchema) -> Result<Self, OptionsError> {
         let initial_events = if options.watch {
             initial_events(options)?
@@ -71,12 +72,35 @@ impl WatchRequest {
             options.validate_as_list()?;
             None
         };
+        Self::resolve_from(options, schema, start(options, initial_events, options.watch)?)
+    }
+
+    /// The same where the feature gate `WatchList` is off: nothing is defaulted, so no watch says where
+    /// its initial events end, and one without a version begins with whatever state the server has.
+    pub fn resolve_without_watch_list(
+        options: &ListOptions,
+        schema: &FieldSchema,
+    ) -> Result<Self, OptionsError> {
+        if !options.watch {
+            options.validate_as_list()?;
+        } else if options.send_initial_events.is_some() {
+            return Err(InvalidCombination::InitialEventsWithoutGate.into());
+        } else if options.resource_version_match != RequestedMatch::Unset {
+            return Err(InvalidCombination::MatchOnPlainWatch.into());
+        }
+        Self::resolve_from(options, schema, start(options, None, false)?)
+    }
+
+    fn resolve_from(
+        options: &ListOptions,
+        schema: &FieldSchema,
+        start: WatchStart,
+    ) -> Result<Self, OptionsError> {
         if options.has_shard_selector {
             return Err(OptionsError::UpstreamOnly("shardSelector"));
         }
         let selection = options.selection(schema)?;
         let timeout = WatchTimeout::from_seconds(options.timeout_seconds)?;
-        let start = start(options, initial_events)?;
         Ok(Self { start, bookmarks: options.allow_watch_bookmarks, timeout, selection })
     }
 }
@@ -106,8 +130,12 @@ fn initial_events(options: &ListOptions) -> Result<Option<bool>, InvalidCombinat
     Ok(initial_events)
 }
 
-fn start(options: &ListOptions, initial_events: Option<bool>) -> Result<WatchStart, OptionsError> {
-    let state = |consistency| WatchStart::State { consistency, marks_end: options.watch };
+fn start(
+    options: &ListOptions,
+    initial_events: Option<bool>,
+    marks_end: bool,
+) -> Result<WatchStart, OptionsError> {
+    let state = |consistency| WatchStart::State { consistency, marks_end };
     Ok(match (options.resource_version, initial_events) {
         (RequestedVersion::Unset, Some(true)) => state(ListConsistency::Latest),
         (RequestedVersion::Zero, Some(true)) => state(ListConsistency::Any),
@@ -119,7 +147,7 @@ fn start(options: &ListOptions, initial_events: Option<bool>) -> Result<WatchSta
         (RequestedVersion::At(version), Some(false) | None) => {
             WatchStart::Events(EventsAfter::Version(version))
         }
-        // Only a `/watch/` path gets here: its options were not defaulted.
+        // The options were not defaulted: those of a `/watch/` path never are.
         (RequestedVersion::Unset | RequestedVersion::Zero, None) => state(ListConsistency::Any),
         (RequestedVersion::PaddedZero, _) => {
             return Err(OptionsError::UpstreamOnly("resourceVersion"));

@@ -10,8 +10,8 @@ use crate::{
     api::version::ResourceVersion,
     codec::{
         bookmark_template::{
-            BookmarkTemplate, INITIAL_EVENTS_END, INITIAL_EVENTS_END_VALUE, MetadataParts,
-            TemplateParts,
+            BookmarkTemplate, INITIAL_EVENTS_END, INITIAL_EVENTS_END_VALUE, INITIAL_LIST,
+            MetadataParts, TemplateParts,
         },
         decode_error::DecodeError,
         watch_event::Bookmark,
@@ -135,7 +135,7 @@ impl<'a> Members<'a> {
             let value = scanner.string()?;
             if key.is(INITIAL_EVENTS_END) {
                 marked = value.is(INITIAL_EVENTS_END_VALUE);
-            } else {
+            } else if !key.is(INITIAL_LIST) {
                 let written = &frame[key.at()..scanner.position()];
                 self.annotations.push((key.text()?.into_owned(), written));
             }

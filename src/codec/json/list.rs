@@ -13,11 +13,12 @@ use crate::{
 };
 
 /// Reads a list of `list_kind` in `api_version`, its members in any order: built-in lists begin
-/// with their type, custom ones are sorted by key.
+/// with their type, custom ones are sorted by key. `item_prefix` is what each item begins with.
 pub(in crate::codec) fn scan_list(
     body: &[u8],
     list_kind: &str,
     api_version: &str,
+    item_prefix: &str,
     shape: &ObjectShape,
 ) -> Result<ScannedList, DecodeError> {
     let mut scanner = Scanner::new(text(body)?, 0);
@@ -35,7 +36,7 @@ pub(in crate::codec) fn scan_list(
                 return Err(repeated("metadata"));
             }
         } else if key.is("items") {
-            if objects.replace(scan_items(&mut scanner, shape)?).is_some() {
+            if objects.replace(scan_items(&mut scanner, item_prefix, shape)?).is_some() {
                 return Err(repeated("items"));
             }
         } else {
@@ -54,6 +55,27 @@ pub(in crate::codec) fn scan_list(
         continue_token,
         objects: objects.ok_or_else(|| missing("items"))?,
     })
+}
+
+/// The version of a list of any type. A beginning of the body will do if the metadata is in it.
+pub(in crate::codec) fn scan_version(body: &[u8]) -> Result<ResourceVersion, DecodeError> {
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text,
+        // Maybe cut within a character.
+        Err(error) => std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),
+    };
+    let mut scanner = Scanner::new(text, 0);
+    let mut first = true;
+    scanner.open_object()?;
+    while let Some(key) = scanner.next_key(&mut first)? {
+        if key.is("metadata") {
+            let (version, _) = scan_list_metadata(&mut scanner)?;
+            let at = scanner.position();
+            return version.ok_or(DecodeError::Missing { field: "metadata.resourceVersion", at });
+        }
+        scanner.skip_value()?;
+    }
+    Err(DecodeError::Missing { field: "metadata", at: scanner.position() })
 }
 
 type ListVersionAndToken = (Option<ResourceVersion>, Option<String>);
@@ -78,6 +100,7 @@ fn scan_list_metadata(scanner: &mut Scanner<'_>) -> Result<ListVersionAndToken, 
 
 fn scan_items(
     scanner: &mut Scanner<'_>,
+    item_prefix: &str,
     shape: &ObjectShape,
 ) -> Result<Vec<(ObjectAttributes, Range<usize>)>, DecodeError> {
     let mut objects = Vec::new();
@@ -90,7 +113,9 @@ fn scan_items(
         if scanner.peek()? != b'{' {
             return Err(scanner.expected("an object"));
         }
-        scanner.take("{");
+        if !scanner.take(item_prefix) {
+            return Err(DecodeError::WrongType { at: scanner.position() });
+        }
         objects.push(scan_core(scanner, shape)?);
     }
     Ok(objects)

@@ -155,7 +155,7 @@ pub(super) fn scan_resource_version(
     scanner: &mut Scanner<'_>,
 ) -> Result<(ResourceVersion, Range<usize>), DecodeError> {
     let text = scanner.string()?;
-    let version = text.plain().and_then(|digits| digits.parse().ok());
+    let version = text.plain().and_then(ResourceVersion::from_canonical);
     let at = text.at();
     let version = version.ok_or(DecodeError::Expected { expected: "a resourceVersion", at })?;
     Ok((version, text.inner_span()))

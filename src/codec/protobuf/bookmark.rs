@@ -8,8 +8,8 @@ use super::{
 };
 use crate::codec::{
     bookmark_template::{
-        BookmarkTemplate, INITIAL_EVENTS_END, INITIAL_EVENTS_END_VALUE, MetadataParts,
-        TemplateParts,
+        BookmarkTemplate, INITIAL_EVENTS_END, INITIAL_EVENTS_END_VALUE, INITIAL_LIST,
+        MetadataParts, TemplateParts,
     },
     decode_error::DecodeError,
     watch_event::Bookmark,
@@ -57,6 +57,9 @@ pub(super) fn scan_bookmark(frame: &[u8], core: Range<usize>) -> Result<Bookmark
             let (key, value) = map_entry(frame, &field)?;
             if key == INITIAL_EVENTS_END {
                 marked = value == INITIAL_EVENTS_END_VALUE;
+                continue;
+            }
+            if key == INITIAL_LIST {
                 continue;
             }
             is_past_mark = key > INITIAL_EVENTS_END;

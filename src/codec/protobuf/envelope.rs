@@ -8,7 +8,11 @@ use std::ops::Range;
 use super::wire::{self, MessageReader};
 use crate::codec::decode_error::DecodeError;
 
-const MAGIC: &[u8] = b"k8s\0";
+/// What every enveloped object begins with.
+pub(in crate::codec) const MAGIC: &[u8] = b"k8s\0";
+
+/// `raw`: the object itself.
+pub(in crate::codec) const RAW: u32 = 2;
 
 /// Empty contentEncoding and contentType.
 const TRAILER: &[u8] = &[0x1a, 0x00, 0x22, 0x00];

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    envelope::Envelope,
+    envelope::{Envelope, MAGIC, RAW},
     object::{METADATA, MessageShape, read_resource_version, scan_core},
     wire::{self, MessageReader},
 };
@@ -56,6 +56,14 @@ pub(in crate::codec) fn list_metadata(metadata: &ListMetadata<'_>) -> Vec<u8> {
     let mut field = Vec::with_capacity(wire::bytes_field_length(message.len()));
     wire::append_bytes(&mut field, 1, &message);
     field
+}
+
+/// The version of a list of any type.
+pub(in crate::codec) fn scan_version(body: &[u8]) -> Result<ResourceVersion, DecodeError> {
+    let list = wire::find(body, MAGIC.len()..body.len(), RAW)?;
+    let metadata = wire::find(body, list, METADATA)?;
+    let missing = DecodeError::Missing { field: "metadata.resourceVersion", at: body.len() };
+    scan_list_metadata(body, metadata)?.0.ok_or(missing)
 }
 
 type ListVersionAndToken = (Option<ResourceVersion>, Option<String>);

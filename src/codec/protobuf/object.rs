@@ -92,7 +92,7 @@ pub(super) fn read_resource_version(
     field: &Field,
 ) -> Result<ResourceVersion, DecodeError> {
     let expected = DecodeError::Expected { expected: "a resourceVersion", at: field.at };
-    field.text(frame)?.parse().map_err(|_| expected)
+    ResourceVersion::from_canonical(field.text(frame)?).ok_or(expected)
 }
 
 /// Key and value of a `map<string, string>` entry.

@@ -124,6 +124,22 @@ impl Field {
     }
 }
 
+/// Where the first field of this number stands in the message at `span`.
+pub(in crate::codec) fn find(
+    frame: &[u8],
+    span: Range<usize>,
+    number: u32,
+) -> Result<Range<usize>, DecodeError> {
+    let end = span.end;
+    let mut fields = MessageReader::new(frame, span);
+    while let Some(field) = fields.next()? {
+        if field.number == number {
+            return field.bytes();
+        }
+    }
+    Err(DecodeError::Missing { field: "a part of the message", at: end })
+}
+
 /// The tag of a length-delimited field, whose `number` is below 16.
 pub(in crate::codec) const fn tag_of_bytes(number: u8) -> u8 {
     number << 3 | 2

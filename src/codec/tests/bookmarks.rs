@@ -159,3 +159,37 @@ fn metadata_shards_need_no_template() {
         assert_eq!(made, full.frame_bookmark(&template, version(785), mark, Form::Metadata));
     }
 }
+
+#[test]
+fn the_empty_list_that_goes_with_the_mark_in_1_33_is_in_no_template() {
+    const LIST: &str = "kubernetes.io/initial-events-list-blueprint";
+    let codec = ResourceCodec::new(&config_maps(), Representation::Json);
+    let captured = format!(
+        r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"resourceVersion":"7","creationTimestamp":null,"annotations":{{"k8s.io/initial-events-end":"true","{LIST}":"eyJr"}}}}}}"#
+    );
+    let read = bookmark_of(&codec, json_event("BOOKMARK", &captured));
+    assert!(read.initial_events_end);
+    let plain = r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"resourceVersion":"785","creationTimestamp":null}}"#;
+    let made = codec.frame_bookmark(&read.template, version(785), false, Form::Full);
+    assert_eq!(made, json_event("BOOKMARK", plain));
+
+    let annotation = |key: &str, value: &str| {
+        message(12, &[message(1, key.as_bytes()), message(2, value.as_bytes())].concat())
+    };
+    let zero = hex("0a00 1200 1a00 2200 2a00 3203 '785' 3800 4200");
+    let mark = annotation("k8s.io/initial-events-end", "true");
+    let frame = |metadata: &[Vec<u8>]| {
+        let core = [message(1, &metadata.concat()), hex("1a00 2200")].concat();
+        protobuf_event("BOOKMARK", &envelope("v1", "ConfigMap", &core))
+    };
+    let codec = ResourceCodec::new(&config_maps(), Representation::Protobuf);
+    let with_list = frame(&[zero.clone(), mark.clone(), annotation(LIST, "azhz")]);
+    let read = bookmark_of(&codec, with_list);
+    assert!(read.initial_events_end);
+    for (expected, marked) in
+        [(frame(std::slice::from_ref(&zero)), false), (frame(&[zero, mark]), true)]
+    {
+        let made = codec.frame_bookmark(&read.template, version(785), marked, Form::Full);
+        assert_eq!(made[4..], expected[..]);
+    }
+}

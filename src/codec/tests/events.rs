@@ -216,6 +216,20 @@ fn rejects_protobuf_that_is_not_text_where_text_is_due() {
     assert!(matches!(found, Err(DecodeError::NotUtf8 { .. })), "{found:?}");
 }
 
+/// With leading zeros its length could take more than the one byte that a departure rewrites.
+#[test]
+fn rejects_versions_that_are_spelled_otherwise() {
+    let codec = ResourceCodec::new(&pods(), Representation::Protobuf);
+    for zeros in [1, 130] {
+        let version = [vec![b'0'; zeros], b"9".to_vec()].concat();
+        let metadata = [message(1, b"a"), message(3, b"d"), message(6, &version)].concat();
+        let frame = protobuf_event("ADDED", &envelope("v1", "Pod", &message(1, &metadata)));
+        let expected = "a resourceVersion";
+        let found = codec.decode_watch_event(frame.into());
+        assert!(matches!(found, Err(DecodeError::Expected { expected: it, .. }) if it == expected));
+    }
+}
+
 #[test]
 fn daemon_set_metadata_is_not_cut_out() {
     // Their served annotations are not those of the stored object.

@@ -113,7 +113,19 @@ fn writes_json_metadata_lists() {
     let expected = format!(
         "{{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{{\"resourceVersion\":\"812\"}},\"items\":[{item},{item}]}}\n"
     );
-    assert_eq!(text(list(&codec, Form::Metadata, &plain(812), &[&pod, &pod])), expected);
+    let body = list(&codec, Form::Metadata, &plain(812), &[&pod, &pod]);
+    assert_eq!(text(body.clone()), expected);
+
+    // What a page of a metadata shard is filled from.
+    let shard = ResourceCodec::new(&pods(), Representation::JsonMetadata);
+    let page = shard.decode_list_page(body.clone().into()).unwrap();
+    assert_eq!(page.resource_version, version(812));
+    let objects: Vec<&Object> = page.objects.iter().collect();
+    assert_eq!(objects.len(), 2);
+    assert_eq!(list(&shard, Form::Metadata, &plain(812), &objects), body);
+    let bare =
+        expected.replace(r#""kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","#, "");
+    shard.decode_list_page(bare.into()).unwrap_err();
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::{
     api::{
         continue_token::ContinueToken,
         options::{EventsAfter, ListConsistency, WatchStart},
+        release::{Release, WatchListGate},
         resource::{GroupVersionResource, Origin},
         selector::built_in::field_schema_for,
         version::ResourceVersion,
@@ -24,6 +25,10 @@ const PROTOBUF_METADATA_LIST: &str =
 const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
 
 fn types() -> Types {
+    types_under(ReadRules::default())
+}
+
+fn types_under(rules: ReadRules) -> Types {
     let served = |group, version, resource, kind: &str, scope, origin| {
         let gvr = GroupVersionResource::new(group, version, resource);
         let resource = ResourceType {
@@ -37,23 +42,33 @@ fn types() -> Types {
         ServedType { resource: Arc::new(resource), warning: None, fingerprint: 1 }
     };
     let types = Types::default();
-    types.replace(TypeTable::new([
+    let table = TypeTable::new([
         served("", "v1", "pods", "Pod", Scope::Namespaced, Origin::BuiltIn),
         served("", "v1", "secrets", "Secret", Scope::Namespaced, Origin::BuiltIn),
         served("", "v1", "nodes", "Node", Scope::Cluster, Origin::BuiltIn),
         served("", "v1", "namespaces", "Namespace", Scope::Cluster, Origin::BuiltIn),
         served("example.com", "v1", "widgets", "Widget", Scope::Namespaced, Origin::Custom),
-    ]));
+    ]);
+    types.replace(table.under(rules));
     types
 }
 
 fn parse(method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Read, ForwardReason> {
+    parse_of(&types(), method, target, headers)
+}
+
+fn parse_of(
+    types: &Types,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Result<Read, ForwardReason> {
     let mut request = Request::builder().method(method).uri(target);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
-    Read::parse(&parts, &types(), &ResourcePolicies::default())
+    Read::parse(&parts, types, &ResourcePolicies::default())
 }
 
 fn get(target: &str) -> Result<Read, ForwardReason> {
@@ -151,6 +166,8 @@ fn gets_are_served_unless_they_are_quorum_reads() {
         ("/api/v1/namespaces/ns/pods/a", Err(ForwardReason::Quorum)),
         ("/api/v1/namespaces/ns", Err(ForwardReason::Quorum)),
         ("/api/v1/namespaces/ns/pods/a?resourceVersion=x", Err(ForwardReason::Options)),
+        ("/api/v1/nodes/n?resourceVersion=0&timeout=30s", Ok((Requirement::Any, "n"))),
+        ("/api/v1/nodes/n?resourceVersion=0&timeout=30", Err(ForwardReason::Options)),
         // Not where such objects are.
         ("/api/v1/pods/a?resourceVersion=0", Err(ForwardReason::Resource)),
         ("/api/v1/namespaces/ns/nodes/n?resourceVersion=0", Err(ForwardReason::Resource)),
@@ -406,6 +423,14 @@ fn an_audience_is_narrowed_to_the_namespace_that_is_meant() {
             assert_eq!(audience.namespace.as_deref(), expected, "{target}{suffix}");
         }
     }
+    // A list that continues is about what its path says, whatever is selected.
+    let next = format!("continue={}&fieldSelector=metadata.namespace%3Dx", token(Some(7)));
+    for (target, expected) in [("/api/v1/pods", None), ("/api/v1/namespaces/ns/pods", Some("ns"))] {
+        let What::List(_, audience) = get(&format!("{target}?{next}")).unwrap().what else {
+            panic!("{target} is a list")
+        };
+        assert_eq!(audience.namespace.as_deref(), expected, "{target}");
+    }
 }
 
 #[test]
@@ -456,4 +481,42 @@ fn compression_is_for_those_who_name_it() {
         let read = parse("GET", "/api/v1/pods?resourceVersion=0", &headers).unwrap();
         assert_eq!(read.encoding.gzip, expected, "{encoding}");
     }
+}
+
+#[test]
+fn the_release_and_its_gate_decide_what_is_served() {
+    let newest = ReadRules::default();
+    let older = ReadRules::new(Release::V1_34, WatchListGate::On);
+    let off = ReadRules::new(Release::V1_34, WatchListGate::Off);
+    let unknown = ReadRules::new(Release::V1_36, WatchListGate::Unknown);
+    let disputed = "/api/v1/pods?resourceVersion=0&labelSelector=a+in+(x,,)";
+    let bare = "/api/v1/pods?watch=1";
+    let after = "/api/v1/pods?watch=1&resourceVersion=7";
+    let streaming = "/api/v1/pods?watch=1&sendInitialEvents=1&resourceVersionMatch=NotOlderThan";
+    for (rules, target, expected) in [
+        (newest, disputed, Ok(Requirement::Any)),
+        (older, disputed, Err(ForwardReason::Options)),
+        (older, "/api/v1/pods?resourceVersion=0&labelSelector=a+in+(x,)", Ok(Requirement::Any)),
+        (newest, bare, Ok(Requirement::Latest)),
+        (off, bare, Ok(Requirement::Any)),
+        (unknown, bare, Err(ForwardReason::Options)),
+        (newest, streaming, Ok(Requirement::Latest)),
+        (off, streaming, Err(ForwardReason::Options)),
+        (unknown, streaming, Err(ForwardReason::Options)),
+        (off, after, Ok(Requirement::Any)),
+        (unknown, after, Ok(Requirement::Any)),
+    ] {
+        let found = parse_of(&types_under(rules), "GET", target, &[("accept", JSON)]);
+        assert_eq!(found.map(|read| read.requirement), expected, "{target} under {rules:?}");
+    }
+}
+
+#[test]
+fn nothing_is_served_of_a_release_that_is_not_known() {
+    let types = Types::default();
+    types.replace(TypeTable::of_unknown_release());
+    let parse = |target: &str| parse_of(&types, "GET", target, &[("accept", JSON)]).unwrap_err();
+    assert_eq!(parse("/api/v1/pods?resourceVersion=0"), ForwardReason::Release);
+    assert_eq!(parse("/api/v1/nodes/n?resourceVersion=0"), ForwardReason::Release);
+    assert_eq!(parse("/version"), ForwardReason::Path);
 }

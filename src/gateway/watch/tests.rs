@@ -1,7 +1,10 @@
 //! Watches on a shard and a hub that are driven by hand: what is sent against what a naive
 //! evaluation of the same history gives, and when it is sent. No real time passes.
 
+mod joined;
+mod scripted_upstream;
 mod simulation;
+mod verdict;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -56,6 +59,13 @@ impl Wake for Flag {
 
 impl World {
     fn new(objects: &[Pod], at: u64) -> Self {
+        let world = Self::unfilled();
+        let objects = objects.iter().map(Pod::object).collect();
+        world.shard.fill(objects, version(at), Instant::now(), 0).unwrap();
+        world
+    }
+
+    fn unfilled() -> Self {
         use crate::cache::audience::CoreId;
         let hub = Arc::new(Hub::new(CoreId(0)));
         let hubs: Arc<[Arc<Hub>]> = [Arc::clone(&hub)].into();
@@ -64,8 +74,6 @@ impl World {
         if let WatchEvent::Bookmark(bookmark) = bookmark(1) {
             shard.learn_template(bookmark.template);
         }
-        let objects = objects.iter().map(Pod::object).collect();
-        shard.fill(objects, version(at), Instant::now(), 0).unwrap();
         let (grants, draining) = (Grants::default(), CancellationToken::new());
         Self { shard: Arc::new(shard), hub, grants, draining }
     }

@@ -13,7 +13,10 @@ use crate::api::{
     selector::built_in::custom_field_schema,
 };
 
-use super::ServedType;
+use super::{
+    ServedType,
+    deprecation::{self, Alternative, default_text},
+};
 
 /// One CustomResourceDefinition.
 #[derive(Debug, Deserialize)]
@@ -151,7 +154,7 @@ impl CustomResourceDefinition<'_> {
             origin: Origin::Custom,
             fields: custom_field_schema(scope, &fields),
         };
-        let warning = version.deprecated.then(|| deprecation(&resource, version)).flatten();
+        let warning = version.deprecated.then(|| warning(&resource, spec, version)).flatten();
         ServedType { resource: Arc::new(resource), warning, fingerprint }
     }
 }
@@ -167,13 +170,17 @@ impl Version {
     }
 }
 
-/// `299 - "…"` with the definition's text or the default one; none when it can't be a header.
-fn deprecation(resource: &ResourceType, version: &Version) -> Option<HeaderValue> {
-    let text = version.deprecation_warning.clone().unwrap_or_else(|| {
-        format!("{} {} is deprecated", resource.gvr.api_version(), resource.kind)
+/// The warning on reads of a deprecated version.
+fn warning(resource: &ResourceType, spec: &Spec, version: &Version) -> Option<HeaderValue> {
+    if let Some(text) = &version.deprecation_warning {
+        return deprecation::header(text);
+    }
+    let versions = spec.versions.iter().map(|other| Alternative {
+        version: &other.name,
+        recommended: other.served && !other.deprecated,
     });
-    let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
-    HeaderValue::from_str(&format!("299 - \"{quoted}\"")).ok()
+    let text = default_text(&spec.group, &resource.kind, &version.name, versions);
+    deprecation::header(&text)
 }
 
 // === impl ApiService ===

@@ -68,10 +68,12 @@ enum DocumentScope {
 
 impl GroupList {
     /// The types of the document that can be listed and watched, as built-in types. Events are left
-    /// out: the API server itself has no cache for them (semantics §8).
+    /// out: the API server itself has no cache for them (semantics §8). So are versions that are not
+    /// stable: when they count as deprecated, and with which words, differs from release to release.
     pub fn types(&self) -> impl Iterator<Item = ResourceType> {
         self.items.iter().flat_map(|group| {
-            group.versions.iter().flat_map(move |version| {
+            let stable = group.versions.iter().filter(|version| is_stable(&version.version));
+            stable.flat_map(move |version| {
                 version
                     .resources
                     .iter()
@@ -101,6 +103,11 @@ impl Resource {
         let fields = field_schema_for(&gvr);
         Some(ResourceType { gvr, kind, list_kind, scope, origin: Origin::BuiltIn, fields })
     }
+}
+
+/// `v1`, `v2`, but not `v1beta1`.
+fn is_stable(version: &str) -> bool {
+    !version.contains("alpha") && !version.contains("beta")
 }
 
 /// Whether a group can be one of the API server's own. Custom groups under `k8s.io` pass too; their

@@ -4,15 +4,17 @@
 //! upstream's watch tells it. When a type goes, changes or moves to another server its shards are
 //! closed: their watches end, as upstream ends them, and the next read opens new ones.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, hash::BuildHasher, sync::Arc, time::Duration};
 
 use compact_str::CompactString;
 
 use foldhash::fast::FixedState;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use serde::Deserialize;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -26,13 +28,14 @@ use crate::{
         registry::{Need, Registry},
         shard::Shard,
     },
-    upstream::{Lane, RequestBody, Upstream},
+    upstream::{Lane, RequestBody, Upstream, UpstreamBody},
 };
 
 use super::{
     ServedType, TypeTable, Types,
     custom::{ApiService, CustomResourceDefinition},
     documents::{self, GroupList},
+    release::{Settling, Standing, VersionDocument, WATCH_LIST_PROBE, watch_list_gate},
 };
 
 /// Reads and follows the types of one upstream.
@@ -41,9 +44,9 @@ pub struct Discoverer {
     upstream: Upstream,
     registry: Arc<Registry>,
     types: Types,
-    /// The minor version that upstream has, and another one that it claimed last.
-    minor: Option<u32>,
-    claimed: Option<u32>,
+    settling: Settling,
+    /// Counts connections to upstream: behind a new one may be another API server.
+    connections: watch::Receiver<u64>,
 }
 
 /// A shard that the table was read from, and its state then.
@@ -90,13 +93,19 @@ const MAX_DOCUMENT: usize = 64 << 20;
 /// Built-in types change only with upstream's version; definitions are followed by watch.
 const REREAD: Duration = Duration::from_secs(60);
 
+/// When to look again while upstream's answers about itself differ.
+const REREAD_UNSETTLED: Duration = Duration::from_secs(3);
+
+/// New connections are a reason to look again, but not more often than this.
+const REREAD_CONNECTED: Duration = Duration::from_secs(1);
+
 /// Changes that come together are taken together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// How long the first fill of definitions and API services may take.
 const FILL_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Text for reads of the one built-in type that is deprecated as a whole.
+/// Text for reads of the one built-in type that is deprecated as a whole, in all known releases.
 const ENDPOINTS_WARNING: HeaderValue = HeaderValue::from_static(
     r#"299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice""#,
 );
@@ -106,7 +115,8 @@ const ENDPOINTS_WARNING: HeaderValue = HeaderValue::from_static(
 impl Discoverer {
     /// Will write what it finds into `types`.
     pub fn new(upstream: Upstream, registry: Arc<Registry>, types: Types) -> Self {
-        Self { upstream, registry, types, minor: None, claimed: None }
+        let connections = upstream.connections_opened();
+        Self { upstream, registry, types, settling: Settling::default(), connections }
     }
 
     /// Follows upstream until dropped. While the table can't be read, everything is forwarded.
@@ -116,14 +126,30 @@ impl Discoverer {
             match self.read().await {
                 Ok(followed) => {
                     wait = Duration::from_millis(250);
-                    until_changed(&followed).await;
+                    self.rest(&followed).await;
                 }
                 Err(error) => {
                     warn!(%error, retry_in = ?wait, "upstream's types can't be read");
-                    sleep(wait).await;
+                    // Whatever gets a connection first tells that upstream is back.
+                    let _early = timeout(wait, changed_for_good(&mut self.connections)).await;
+                    sleep(Duration::from_millis(250)).await;
                     wait = (wait * 2).min(Duration::from_secs(15));
                 }
             }
+        }
+    }
+
+    /// Returns when there is a reason to read everything again.
+    async fn rest(&mut self, followed: &Followed) {
+        let longest = if self.settling.is_settled() { REREAD } else { REREAD_UNSETTLED };
+        let connected = async {
+            sleep(REREAD_CONNECTED).await;
+            changed_for_good(&mut self.connections).await;
+        };
+        tokio::select! {
+            () = until_changed(followed) => debug!("a definition or API service changed"),
+            () = connected => debug!("connected to upstream anew"),
+            () = sleep(longest) => {}
         }
     }
 
@@ -132,56 +158,63 @@ impl Discoverer {
     /// # Errors
     /// [`DiscoveryError`]; the table shown before stays.
     pub async fn read(&mut self) -> Result<Followed, DiscoveryError> {
-        let minor = self.settled_minor().await?;
+        // Connections from now on may lead to another server than the one that is asked now.
+        self.connections.borrow_and_update();
+        let standing = self.standing().await?;
+        let Some(rules) = standing.rules else {
+            self.show(TypeTable::of_unknown_release());
+            return Ok(Vec::new());
+        };
         let core: GroupList = self.get("/api", documents::ACCEPT).await?;
         let groups: GroupList = self.get("/apis", documents::ACCEPT).await?;
         let built_in: Vec<_> = core.types().chain(groups.types()).map(Arc::new).collect();
         let follow = |group: &str, resource: &str| {
             let gvr = GroupVersionResource::new(group, "v1", resource);
             let found = built_in.iter().find(|candidate| candidate.gvr == gvr)?;
-            self.registry.open(found, minor.into(), Representation::Json, Need::Gateway).ok()
+            let fingerprint = standing.fingerprint;
+            self.registry.open(found, fingerprint, Representation::Json, Need::Gateway).ok()
         };
         let definitions = follow("apiextensions.k8s.io", "customresourcedefinitions");
         let services = follow("apiregistration.k8s.io", "apiservices");
         let definitions = filled(definitions).await?;
         let services = filled(services).await?;
-        let custom = custom_types(&objects_of(definitions.as_ref()));
+        let custom = custom_types(&objects_of(definitions.as_ref()), standing);
         let aggregated = aggregated(&objects_of(services.as_ref()));
         let custom_names: HashSet<_> =
             custom.iter().map(|served| served.resource.gvr.clone()).collect();
         let built_in = built_in
             .into_iter()
             .filter(|resource| !custom_names.contains(&resource.gvr))
-            .map(|resource| served_built_in(resource, minor));
+            .map(|resource| served_built_in(resource, standing));
         let table = TypeTable::new(built_in.chain(custom).filter(|served| {
             let GroupVersionResource { group, version, .. } = &served.resource.gvr;
             !aggregated.iter().any(|other| (&other.0, &other.1) == (group, version))
         }));
-        self.show(table);
+        self.show(table.under(rules));
         let followed = definitions.into_iter().chain(services);
         Ok(followed.map(|(shard, snapshot)| (shard, state_of(&snapshot))).collect())
     }
 
-    /// Upstream's minor version. While its replicas are being upgraded it depends on who answers, so
-    /// another one counts only when it was read twice in a row: all shards are filled anew then.
-    async fn settled_minor(&mut self) -> Result<u32, DiscoveryError> {
-        let read = self.upstream_minor().await?;
-        let before = self.claimed.replace(read);
-        if self.minor.is_none() || before == Some(read) {
-            self.minor = Some(read);
+    /// What upstream is, by its own words.
+    async fn standing(&mut self) -> Result<Standing, DiscoveryError> {
+        let version: VersionDocument = self.get("/version", "application/json").await?;
+        let probe = Request::get(WATCH_LIST_PROBE).header(header::ACCEPT, "application/json");
+        // The answer's head says it; the stream behind it is cancelled.
+        let gate = watch_list_gate(self.send("/apis/apiextensions.k8s.io", probe).await?.status());
+        let standing = self.settling.note(version, gate);
+        let before = self.types.table();
+        if let Some(version) = self.settling.version() {
+            match standing.rules {
+                None if !before.is_of_unknown_release() => {
+                    warn!(%version, "upstream's release is not known; everything is forwarded");
+                }
+                Some(rules) if !before.is_read() || before.rules() != rules => {
+                    info!(%version, watch_list = ?rules.watch_list(), "upstream's release");
+                }
+                _ => {}
+            }
         }
-        Ok(self.minor.unwrap_or(read))
-    }
-
-    async fn upstream_minor(&self) -> Result<u32, DiscoveryError> {
-        /// `/version`, as far as needed; managed offerings write `minor` as `33+`.
-        #[derive(Deserialize)]
-        struct Version {
-            minor: String,
-        }
-        let version: Version = self.get("/version", "application/json").await?;
-        let digits = version.minor.trim_end_matches(|other: char| !other.is_ascii_digit());
-        Ok(digits.parse().unwrap_or(0))
+        Ok(standing)
     }
 
     async fn get<T: serde::de::DeserializeOwned>(
@@ -190,14 +223,7 @@ impl Discoverer {
         accept: &'static str,
     ) -> Result<T, DiscoveryError> {
         let unreachable = |reason: String| DiscoveryError::Unreachable { path, reason };
-        let request = Request::get(path)
-            .header(header::ACCEPT, accept)
-            .body(RequestBody::empty())
-            .map_err(|error| unreachable(error.to_string()))?;
-        let answer = timeout(FILL_PATIENCE, self.upstream.send(Lane::Gateway, request)).await;
-        let response = answer
-            .map_err(|_| unreachable("no answer in time".into()))?
-            .map_err(|error| unreachable(error.to_string()))?;
+        let response = self.send(path, Request::get(path).header(header::ACCEPT, accept)).await?;
         if response.status() != StatusCode::OK {
             return Err(DiscoveryError::Refused { path, status: response.status() });
         }
@@ -209,9 +235,23 @@ impl Discoverer {
             .map_err(|reason| DiscoveryError::Malformed { path, reason })
     }
 
+    async fn send(
+        &self,
+        path: &'static str,
+        request: http::request::Builder,
+    ) -> Result<Response<UpstreamBody>, DiscoveryError> {
+        let unreachable = |reason: String| DiscoveryError::Unreachable { path, reason };
+        let request =
+            request.body(RequestBody::empty()).map_err(|error| unreachable(error.to_string()))?;
+        let answer = timeout(FILL_PATIENCE, self.upstream.send(Lane::Gateway, request)).await;
+        answer
+            .map_err(|_| unreachable("no answer in time".into()))?
+            .map_err(|error| unreachable(error.to_string()))
+    }
+
     /// Shows the table and closes the shards of types that are gone or different.
     fn show(&self, table: TypeTable) {
-        let is_first = self.types.replace(table).is_empty();
+        let is_first = !self.types.replace(table).is_read();
         let now = self.types.table();
         if is_first {
             info!(types = now.len(), "upstream's types are known");
@@ -226,28 +266,30 @@ impl Discoverer {
     }
 }
 
-/// Returns when a definition or API service changed, or it is time to look again.
+/// Returns when a definition or API service changed.
 async fn until_changed(followed: &Followed) {
     let mut receivers: Vec<_> = followed.iter().map(|(shard, _)| shard.progress()).collect();
-    let changed = async {
-        if receivers.is_empty() {
-            std::future::pending::<()>().await;
+    if receivers.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    // Compared before the first wait: a change may have come while the table was made.
+    while followed.iter().all(|(shard, seen)| {
+        !shard.progress().borrow().closed
+            && shard.snapshot().is_none_or(|snapshot| state_of(&snapshot) == *seen)
+    }) {
+        let any = receivers.iter_mut().map(|receiver| Box::pin(receiver.changed()));
+        // An error says that the shard is gone: look again.
+        if futures_util::future::select_all(any).await.0.is_err() {
+            return;
         }
-        // Compared before the first wait: a change may have come while the table was made.
-        while followed.iter().all(|(shard, seen)| {
-            !shard.progress().borrow().closed
-                && shard.snapshot().is_none_or(|snapshot| state_of(&snapshot) == *seen)
-        }) {
-            let any = receivers.iter_mut().map(|receiver| Box::pin(receiver.changed()));
-            // An error says that the shard is gone: look again.
-            if futures_util::future::select_all(any).await.0.is_err() {
-                return;
-            }
-        }
-        sleep(DEBOUNCE).await;
-    };
-    if timeout(REREAD, changed).await.is_ok() {
-        debug!("a definition or API service changed");
+    }
+    sleep(DEBOUNCE).await;
+}
+
+/// Returns when the number changed; never when nobody is left to change it.
+async fn changed_for_good(number: &mut watch::Receiver<u64>) {
+    if number.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -256,10 +298,10 @@ fn state_of(snapshot: &Snapshot) -> State {
     (snapshot.generation, versions)
 }
 
-fn served_built_in(resource: Arc<ResourceType>, minor: u32) -> ServedType {
+fn served_built_in(resource: Arc<ResourceType>, standing: Standing) -> ServedType {
     let deprecated = resource.gvr == GroupVersionResource::new("", "v1", "endpoints");
-    let warning = (deprecated && minor >= 33).then_some(ENDPOINTS_WARNING);
-    ServedType { resource, warning, fingerprint: u64::from(minor) }
+    let warning = deprecated.then_some(ENDPOINTS_WARNING);
+    ServedType { resource, warning, fingerprint: standing.fingerprint }
 }
 
 /// A shard with its state once it is filled.
@@ -282,7 +324,7 @@ fn objects_of(filled: Option<&(Arc<Shard>, Arc<Snapshot>)>) -> Vec<Object> {
     filled.map_or_else(Vec::new, |(_, snapshot)| snapshot.objects.range(..).cloned().collect())
 }
 
-fn custom_types(definitions: &[Object]) -> Vec<ServedType> {
+fn custom_types(definitions: &[Object], standing: Standing) -> Vec<ServedType> {
     let hasher = FixedState::default();
     let mut types = Vec::new();
     for object in definitions {
@@ -290,7 +332,10 @@ fn custom_types(definitions: &[Object]) -> Vec<ServedType> {
         let parsed = serde_json::from_slice::<CustomResourceDefinition<'_>>(&text)
             .and_then(|definition| definition.types(&hasher));
         match parsed {
-            Ok(served) => types.extend(served),
+            Ok(served) => types.extend(served.into_iter().map(|served| {
+                let fingerprint = hasher.hash_one((served.fingerprint, standing.fingerprint));
+                ServedType { fingerprint, ..served }
+            })),
             Err(error) => {
                 warn!(definition = %object.key(), %error, "unreadable; its types are forwarded");
             }
@@ -323,3 +368,6 @@ fn aggregated(services: &[Object]) -> Vec<(CompactString, CompactString)> {
 fn whole(object: &Object) -> Vec<u8> {
     [b"{", object.core.as_ref()].concat()
 }
+
+#[cfg(test)]
+mod tests;

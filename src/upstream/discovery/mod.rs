@@ -3,11 +3,14 @@
 //! [`TypeTable`] is one consistent view, replaced as a whole; [`driver`] keeps it true: built-in
 //! types come from upstream's discovery documents, custom ones from the CustomResourceDefinitions
 //! themselves, and whatever an APIService hands to another server is left out. A type that is not
-//! in the table is forwarded.
+//! in the table is forwarded. With it come the rules of upstream's release; where that is not known,
+//! the table stays empty.
 
 pub mod custom;
+mod deprecation;
 pub mod documents;
 pub mod driver;
+mod release;
 
 use std::sync::Arc;
 
@@ -15,7 +18,10 @@ use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use http::HeaderValue;
 
-use crate::api::resource::{GroupVersionResource, ResourceType};
+use crate::api::{
+    release::ReadRules,
+    resource::{GroupVersionResource, ResourceType},
+};
 
 /// A served type that memory may answer for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +34,23 @@ pub struct ServedType {
     pub fingerprint: u64,
 }
 
-/// The cacheable types at one moment.
+/// The cacheable types at one moment, and the rules for reads of them.
 #[derive(Clone, Debug, Default)]
 pub struct TypeTable {
     types: HashMap<GroupVersionResource, ServedType>,
+    knowledge: Knowledge,
+}
+
+/// What is known of upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Knowledge {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// Its release has no rules, so nothing is served.
+    UnknownRelease,
+    /// Its release.
+    Rules(ReadRules),
 }
 
 /// The present table, shared.
@@ -62,10 +81,39 @@ impl Types {
 // === impl TypeTable ===
 
 impl TypeTable {
-    /// A table of these types.
+    /// A table of these types, under the rules of the newest release.
     pub fn new(types: impl IntoIterator<Item = ServedType>) -> Self {
         let types = types.into_iter().map(|served| (served.resource.gvr.clone(), served)).collect();
-        Self { types }
+        Self { types, knowledge: Knowledge::Rules(ReadRules::default()) }
+    }
+
+    /// The same types under other rules.
+    #[must_use]
+    pub fn under(self, rules: ReadRules) -> Self {
+        Self { knowledge: Knowledge::Rules(rules), ..self }
+    }
+
+    /// The table of an upstream whose release is not known.
+    pub fn of_unknown_release() -> Self {
+        Self { types: HashMap::new(), knowledge: Knowledge::UnknownRelease }
+    }
+
+    /// Whether upstream has been read at all.
+    pub fn is_read(&self) -> bool {
+        self.knowledge != Knowledge::Nothing
+    }
+
+    /// Whether nothing is served because upstream's release is not known.
+    pub fn is_of_unknown_release(&self) -> bool {
+        self.knowledge == Knowledge::UnknownRelease
+    }
+
+    /// The rules for reads; of no use where there are no types.
+    pub fn rules(&self) -> ReadRules {
+        match self.knowledge {
+            Knowledge::Rules(rules) => rules,
+            Knowledge::Nothing | Knowledge::UnknownRelease => ReadRules::default(),
+        }
     }
 
     /// The type if it is in the table.

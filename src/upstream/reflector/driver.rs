@@ -1,6 +1,7 @@
 //! Runs a [`Reflector`] against upstream and its shard until aborted.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,12 +15,17 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
+    api::version::ResourceVersion,
     cache::watch_cache::{Fill, Violation},
+    codec::bookmark_template::BookmarkTemplate,
     shards::shard::{Progress, Shard},
     upstream::{
         Lane, RequestBody, Upstream, UpstreamBody,
         probe::probe,
-        reflector::machine::{Ask, Effect, Reflector, Step, Verdict},
+        reflector::{
+            machine::{Ask, Effect, Reflector, Step, Verdict},
+            template,
+        },
     },
 };
 
@@ -37,7 +43,9 @@ pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
     let reflector = Reflector::new(shard.resource(), shard.key().representation);
     let mut cleared = shard.progress();
     let seen = cleared.borrow_and_update().cleared;
-    let mut driver = Driver { shard, upstream, went_back, reflector, cleared, seen, broke: false };
+    let (broke, learning) = (false, None);
+    let mut driver =
+        Driver { shard, upstream, went_back, reflector, cleared, seen, broke, learning };
     loop {
         // Whatever the machine wanted to go on with is gone.
         if driver.was_cleared() {
@@ -60,7 +68,12 @@ struct Driver {
     seen: u64,
     /// Whether the last stream or request broke: another store may stand behind the next.
     broke: bool,
+    /// A bookmark on its way, where the fill brought none.
+    learning: Option<Learning>,
 }
+
+/// A request for a bookmark.
+type Learning = Pin<Box<dyn Future<Output = Option<BookmarkTemplate>> + Send>>;
 
 // === impl Driver ===
 
@@ -72,7 +85,7 @@ impl Driver {
             self.act(effects);
             return;
         }
-        match self.send(&ask).await {
+        match send(&self.upstream, &ask).await {
             Err(reason) => {
                 self.broke = true;
                 self.reflector.failed(&reason, Instant::now(), &mut effects);
@@ -110,8 +123,8 @@ impl Driver {
         let gvr = &self.shard.key().gvr;
         let found = match probe(&self.upstream, gvr, usize::MAX).await {
             Ok(probed) => probed.version,
-            Err(reason) => {
-                self.reflector.failed(&reason, Instant::now(), effects);
+            Err(error) => {
+                self.reflector.failed(&error.to_string(), Instant::now(), effects);
                 return false;
             }
         };
@@ -125,18 +138,6 @@ impl Driver {
         }
     }
 
-    async fn send(&self, ask: &Ask) -> Result<Response<UpstreamBody>, String> {
-        let request = Request::get(&ask.target)
-            .header(header::ACCEPT, ask.accept)
-            .body(RequestBody::empty())
-            .map_err(|error| error.to_string())?;
-        let answer = self.upstream.send(Lane::Gateway, request);
-        match timeout(HEAD_TIMEOUT, answer).await {
-            Ok(answer) => answer.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("upstream did not answer within {HEAD_TIMEOUT:?}")),
-        }
-    }
-
     async fn read(&mut self, mut body: UpstreamBody, ask: &Ask) {
         let seen = self.seen;
         let deadline = Instant::now() + ask.ends_after + OVERTIME;
@@ -146,6 +147,12 @@ impl Driver {
                 biased;
                 _ = self.cleared.wait_for(|progress| progress.cleared != seen) => return,
                 frame = timeout_at(deadline.into(), body.frame()) => frame,
+                learnt = learnt(&mut self.learning) => {
+                    if let Some(template) = learnt {
+                        self.shard.learn_template(template);
+                    }
+                    continue;
+                }
             };
             match frame {
                 Err(_) => {
@@ -176,6 +183,16 @@ impl Driver {
         }
     }
 
+    /// Asks for a bookmark, unless the shard knows what they look like.
+    fn learn(&mut self, version: ResourceVersion) {
+        if self.shard.snapshot().is_none_or(|snapshot| snapshot.template.is_some()) {
+            return;
+        }
+        let (shard, upstream) = (Arc::clone(&self.shard), self.upstream.clone());
+        self.learning =
+            Some(Box::pin(async move { template::learn(&shard, &upstream, version).await }));
+    }
+
     fn act(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             let outcome = match effect {
@@ -186,6 +203,7 @@ impl Driver {
                 Effect::Fill { objects, version, requested } => {
                     let count = objects.len();
                     let filled = self.shard.fill(objects, version, requested, self.seen);
+                    self.learn(version);
                     filled.map(|fill| match fill {
                         Fill::Void => {}
                         Fill::First => info!(shard = %self.shard.key(), count, %version, "filled"),
@@ -203,9 +221,9 @@ impl Driver {
                     self.shard.set_failure(&reason);
                     Ok(())
                 }
-                Effect::Withdraw(reason) => {
+                Effect::Withdraw { reason, unfillable } => {
                     warn!(shard = %self.shard.key(), reason, "upstream's state cannot be kept");
-                    self.shard.withdraw(&reason);
+                    self.shard.withdraw(&reason, unfillable);
                     Ok(())
                 }
             };
@@ -219,6 +237,26 @@ impl Driver {
             }
         }
     }
+}
+
+async fn send(upstream: &Upstream, ask: &Ask) -> Result<Response<UpstreamBody>, String> {
+    let request = Request::get(&ask.target)
+        .header(header::ACCEPT, ask.accept)
+        .body(RequestBody::empty())
+        .map_err(|error| error.to_string())?;
+    let answer = upstream.send(Lane::Gateway, request);
+    match timeout(HEAD_TIMEOUT, answer).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("upstream did not answer within {HEAD_TIMEOUT:?}")),
+    }
+}
+
+/// Waits for the request for a bookmark; for ever, if there is none.
+async fn learnt(learning: &mut Option<Learning>) -> Option<BookmarkTemplate> {
+    let Some(request) = learning else { return std::future::pending().await };
+    let template = request.await;
+    *learning = None;
+    template
 }
 
 /// The delay of a `Retry-After` header in seconds, the only form that the API server uses.

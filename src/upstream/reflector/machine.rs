@@ -80,7 +80,12 @@ pub enum Effect {
     Failure(String),
     /// The shard cannot be brought up to date although upstream answers: what it holds grows old,
     /// and must not be served any longer.
-    Withdraw(String),
+    Withdraw {
+        /// For a person to read.
+        reason: String,
+        /// It is for what upstream has, not for what upstream can bear.
+        unfillable: bool,
+    },
 }
 
 /// Whether the answer's body is to be read.
@@ -109,6 +114,8 @@ enum State {
 enum Trouble {
     /// The next one may be better.
     Broken(String),
+    /// The next one may be better, and upstream has too much to do.
+    Overloaded(String),
     /// As long as upstream has what it has, or the gateway no other rights, the next one is not.
     Lasting(String),
 }
@@ -238,6 +245,9 @@ impl Reflector {
         // Neither missing rights nor a type that is gone mend themselves in a moment.
         let trouble = match status {
             StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Trouble::Lasting(reason),
+            StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Trouble::Overloaded(reason),
             _ => Trouble::Broken(reason),
         };
         self.retry(next, retry_after, now);
@@ -485,9 +495,10 @@ impl Reflector {
     /// What an answer that is no data means for what the shard holds. Upstream is there, so it is
     /// given up at once when the trouble lasts, else after a while; then everything begins anew.
     fn unanswered(&mut self, trouble: Trouble, now: Instant) -> Effect {
-        let (reason, lasting) = match trouble {
-            Trouble::Broken(reason) => (reason, false),
-            Trouble::Lasting(reason) => (reason, true),
+        let (reason, lasting, unfillable) = match trouble {
+            Trouble::Broken(reason) => (reason, false, true),
+            Trouble::Overloaded(reason) => (reason, false, false),
+            Trouble::Lasting(reason) => (reason, true, true),
         };
         let since = *self.stale_since.get_or_insert(now);
         if !lasting && now.saturating_duration_since(since) < PATIENCE {
@@ -496,7 +507,7 @@ impl Reflector {
         if let State::Idle { next, .. } = &mut self.state {
             *next = Next::Fill;
         }
-        Effect::Withdraw(reason)
+        Effect::Withdraw { reason, unfillable }
     }
 
     /// Waits longer with every failure in a row. A fill alone does not end the row: where what

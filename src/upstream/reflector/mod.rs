@@ -19,3 +19,4 @@
 
 pub mod driver;
 pub mod machine;
+mod template;

@@ -141,7 +141,7 @@ async fn at_the_bound_the_error_says_so() {
 #[tokio::test]
 async fn after_goaway_new_requests_go_elsewhere_and_old_ones_finish() {
     let authority = Authority::new();
-    let (release, held) = tokio::sync::watch::channel(false);
+    let (release, held) = watch::channel(false);
     let server = Server::start(&authority, &["h2"], move |request| {
         let mut held = held.clone();
         async move {

@@ -1,6 +1,7 @@
 //! Starts a cluster, says how to reach it and keeps it until standard input ends.
 //!
-//! For trying things by hand: `cargo run -p watchgate-cluster --example up`.
+//! For trying things by hand: `cargo run -p watchgate-cluster --example up`. Arguments are given to the API server, such as
+//! `-- --feature-gates=WatchList=false`.
 
 use std::io::Read as _;
 
@@ -8,7 +9,10 @@ use watchgate_cluster::Cluster;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let cluster = Cluster::builder().start().await?;
+    let options = std::env::args()
+        .skip(1)
+        .fold(Cluster::builder(), |options, argument| options.extra_apiserver_arg(&argument));
+    let cluster = options.start().await?;
     println!("API server: {}", cluster.api_server_url());
     println!("directory: {}", cluster.directory().display());
     println!("admin kubeconfig: {}", cluster.admin_kubeconfig()?.display());

@@ -51,6 +51,7 @@ pub struct ClientBuilder {
     token: Option<Token>,
     protocol: Protocol,
     shared: bool,
+    receive_buffer: Option<u32>,
 }
 
 impl ClientBuilder {
@@ -82,6 +83,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Asks the kernel for a receive buffer of so many bytes: what a slow reader hasn't read then stays with the server.
+    #[must_use]
+    pub fn receive_buffer(mut self, bytes: u32) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
     /// Makes the client. It connects with the first request.
     ///
     /// # Errors
@@ -102,6 +110,7 @@ impl ClientBuilder {
                 &self.ca_pem,
                 self.identity.as_ref(),
                 self.protocol,
+                self.receive_buffer,
             )?),
             authorization,
             protocol: self.protocol,
@@ -135,6 +144,7 @@ impl Client {
             token: None,
             protocol: Protocol::default(),
             shared: false,
+            receive_buffer: None,
         }
     }
 

@@ -24,6 +24,7 @@ use crate::options::Builder;
 use crate::ports;
 use crate::process::{self, Process};
 use crate::programs::{Program, Programs};
+use crate::release::Release;
 use crate::secrets::Secrets;
 use crate::users::Token;
 
@@ -38,7 +39,7 @@ pub struct Cluster {
     // Fields are dropped in this order: the API server goes before etcd, the directory last.
     api_server: tokio::sync::Mutex<Option<Process>>,
     etcd: Process,
-    api_server_program: Program,
+    api_server_program: parking_lot::Mutex<Program>,
     api_server_args: Vec<String>,
     port: u16,
     secrets: Secrets,
@@ -54,8 +55,9 @@ impl Cluster {
     }
 
     pub(crate) async fn start(options: Builder) -> Result<Self> {
-        let (etcd, api_server) = tokio::task::spawn_blocking(|| {
-            anyhow::Ok((Programs::find("etcd")?, Programs::find("kube-apiserver")?))
+        let release = options.release.map_or_else(Release::chosen, Ok)?;
+        let (etcd, api_server) = tokio::task::spawn_blocking(move || {
+            anyhow::Ok((Programs::find("etcd")?, Programs::api_server(release)?))
         })
         .await??;
         let mut attempt = 1;
@@ -87,7 +89,7 @@ impl Cluster {
         let cluster = Self {
             api_server: tokio::sync::Mutex::new(None),
             etcd: Process::spawn("etcd", command, &path.join("etcd.log"))?,
-            api_server_program: api_server.clone(),
+            api_server_program: parking_lot::Mutex::new(api_server.clone()),
             api_server_args: arguments::api_server(path, &secrets, options, (port, etcd_port)),
             port,
             secrets,
@@ -105,7 +107,7 @@ impl Cluster {
     pub async fn start_api_server(&self) -> Result<()> {
         let mut running = self.api_server.lock().await;
         ensure!(running.is_none(), "the API server runs already");
-        let mut command = self.api_server_program.command();
+        let mut command = self.api_server_program.lock().command();
         command.args(&self.api_server_args).current_dir(self.directory());
         let log = self.directory().join("kube-apiserver.log");
         let process = running.insert(Process::spawn("kube-apiserver", command, &log)?);
@@ -163,6 +165,17 @@ impl Cluster {
     /// As [`Self::stop_api_server`] and [`Self::start_api_server`].
     pub async fn restart_api_server(&self) -> Result<()> {
         self.stop_api_server().await?;
+        self.start_api_server().await
+    }
+
+    /// Ends the API server in an orderly way and starts that of another release, at the same port with the same data.
+    ///
+    /// # Errors
+    /// As [`Self::restart_api_server`], and when the release can't be built.
+    pub async fn replace_api_server(&self, release: Release) -> Result<()> {
+        let program = tokio::task::spawn_blocking(move || Programs::api_server(release)).await??;
+        self.stop_api_server().await?;
+        *self.api_server_program.lock() = program;
         self.start_api_server().await
     }
 

@@ -11,7 +11,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -25,6 +25,7 @@ pub(crate) struct Endpoint {
     host: String,
     port: u16,
     protocol: Protocol,
+    receive_buffer: Option<u32>,
     tls: Arc<ClientConfig>,
 }
 
@@ -34,6 +35,7 @@ impl Endpoint {
         ca_pem: &str,
         identity: Option<&Identity>,
         protocol: Protocol,
+        receive_buffer: Option<u32>,
     ) -> Result<Self> {
         ensure!(uri.scheme_str() == Some("https"), "{uri}: the client speaks https only");
         let mut roots = RootCertStore::empty();
@@ -55,6 +57,7 @@ impl Endpoint {
             host: uri.host().context("a URL without host")?.to_owned(),
             port: uri.port_u16().unwrap_or(443),
             protocol,
+            receive_buffer,
             tls: Arc::new(tls),
         })
     }
@@ -64,8 +67,20 @@ impl Endpoint {
         format!("{}:{}", self.host, self.port)
     }
 
+    async fn open(&self) -> Result<TcpStream> {
+        let Some(bytes) = self.receive_buffer else {
+            return Ok(TcpStream::connect((self.host.as_str(), self.port)).await?);
+        };
+        let mut addresses = lookup_host((self.host.as_str(), self.port)).await?;
+        let address = addresses.next().context("a host without address")?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Only before it connects does this bound the window.
+        socket.set_recv_buffer_size(bytes)?;
+        Ok(socket.connect(address).await?)
+    }
+
     pub(crate) async fn connect(&self) -> Result<Connection> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let stream = self.open().await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(self.host.clone())?;
         let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await?;

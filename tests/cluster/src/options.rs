@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::cluster::Cluster;
+use crate::release::Release;
 
 /// Options of a cluster. Start from [`Cluster::builder`].
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub struct Builder {
     pub(crate) authorization_mode: String,
     pub(crate) service_account_admission: bool,
     pub(crate) audited_bodies: Vec<(String, String)>,
+    pub(crate) release: Option<Release>,
 }
 
 impl Default for Builder {
@@ -36,6 +38,7 @@ impl Default for Builder {
             authorization_mode: "Node,RBAC".to_owned(),
             service_account_admission: false,
             audited_bodies: Vec::new(),
+            release: None,
         }
     }
 }
@@ -81,6 +84,13 @@ impl Builder {
     #[must_use]
     pub fn audit_bodies(mut self, group: &str, resource: &str) -> Self {
         self.audited_bodies.push((group.to_owned(), resource.to_owned()));
+        self
+    }
+
+    /// Takes the API server of this release, whatever the environment chooses.
+    #[must_use]
+    pub fn release(mut self, release: Release) -> Self {
+        self.release = Some(release);
         self
     }
 

@@ -50,6 +50,7 @@ impl Fixture for Cluster {
 pub struct Suite<F> {
     start: Start<F>,
     tests: Vec<Test<F>>,
+    patience: Duration,
 }
 
 struct Test<F> {
@@ -63,6 +64,7 @@ struct Shared<F> {
     start: Start<F>,
     started: OnceCell<std::result::Result<Arc<F>, String>>,
     turns: RwLock<()>,
+    patience: Duration,
     runtime: Runtime,
 }
 
@@ -72,7 +74,15 @@ impl<F: Fixture> Suite<F> {
     where
         S: Future<Output = Result<F>> + Send + 'static,
     {
-        Self { start: Box::new(move || Box::pin(start())), tests: Vec::new() }
+        let start: Start<F> = Box::new(move || Box::pin(start()));
+        Self { start, tests: Vec::new(), patience: PATIENCE }
+    }
+
+    /// Lets every test take so long; three minutes by default.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Adds a test, which may run beside others.
@@ -120,6 +130,7 @@ impl<F: Fixture> Suite<F> {
             start: self.start,
             started: OnceCell::new(),
             turns: RwLock::default(),
+            patience: self.patience,
             runtime,
         });
         let trials = self
@@ -164,9 +175,9 @@ impl<F: Fixture> Shared<F> {
         // A task of its own, so that a panic doesn't pass through the fixture's lock.
         let task = tokio::spawn((test.body)(fixture));
         let abort = task.abort_handle();
-        let Ok(ended) = timeout(PATIENCE, task).await else {
+        let Ok(ended) = timeout(self.patience, task).await else {
             abort.abort();
-            anyhow::bail!("the test wasn't done in {PATIENCE:?}");
+            anyhow::bail!("the test wasn't done in {:?}", self.patience);
         };
         match ended {
             Ok(result) => result,

@@ -1,8 +1,9 @@
 //! The grammar of label selectors (semantics §7.3).
 //!
-//! Accepts exactly what the API server accepts, including its leniencies: `x in ()` means the empty
-//! value, `x in (a,,b)` includes it, `in` and `notin` are legal keys and values. Error texts are the
-//! gateway's own and only for logs; the request is forwarded so that the client gets upstream's.
+//! Accepts what the API server accepts, including its leniencies: `x in ()` means the empty value,
+//! `x in (a,,b)` includes it, `in` and `notin` are legal keys and values. Only a NUL, which ends a
+//! selector or a word there, is refused here. Error texts are the gateway's own and only for logs; the
+//! request is forwarded so that the client gets upstream's.
 
 use compact_str::CompactString;
 

@@ -98,6 +98,7 @@ fn rejects_incomplete_and_ambiguous_objects() {
         r#"{"name":"n","namespace":"s","resourceVersion":7}"#,
         r#"{"name":"n","namespace":"s","resourceVersion":"0"}"#,
         r#"{"name":"n","namespace":"s","resourceVersion":"\u0037"}"#,
+        r#"{"name":"n","namespace":"s","resourceVersion":"07"}"#,
         r#"{"name":"n","name":"n","namespace":"s","resourceVersion":"7"}"#,
         r#"{"name":"n","namespace":"s","resourceVersion":"7","resourceVersion":"7"}"#,
         r#"{"labels":{"a":"1","a":"2"},"name":"n","namespace":"s","resourceVersion":"7"}"#,

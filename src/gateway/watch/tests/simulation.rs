@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{verdict::verdict, *};
 use crate::{
     cache::{
         audience::{AudienceId, AudienceTable, CoreId},
@@ -224,35 +224,8 @@ fn some_audience() -> AudienceId {
 impl Watcher {
     /// Whether all that is due has come; what has come must be due, in order, and once.
     fn check(&self, history: &History) -> Result<bool, TestCaseError> {
-        let mut lines = self.client.text().split_inclusive('\n');
-        if let Some(initial) = &self.initial {
-            for expected in initial {
-                let Some(line) = lines.next() else { return Ok(false) };
-                prop_assert_eq!(line, expected);
-            }
-            let Some(end) = lines.next() else { return Ok(false) };
-            prop_assert_eq!(in_short(end), format!("END {}", self.start));
-        }
-        let mut due = history.frames_after(self.question, self.start).into_iter().peekable();
-        let mut marked = self.start;
-        for line in lines {
-            if line.starts_with(r#"{"type":"BOOKMARK""#) {
-                let at = version_in(line);
-                prop_assert!(at > self.start, "not newer than the start: {}", line);
-                prop_assert!(at >= marked && at <= history.version, "{}", line);
-                if let Some((next, _)) = due.peek() {
-                    prop_assert!(*next > at, "bookmark {} is ahead of {}", at, next);
-                }
-                marked = at;
-            } else {
-                let Some((number, expected)) = due.next() else {
-                    return Err(TestCaseError::fail(format!("not due: {line}")));
-                };
-                prop_assert_eq!(line, expected);
-                prop_assert!(number > marked, "event {} after bookmark {}", number, marked);
-            }
-        }
-        Ok(due.next().is_none())
+        let due = history.frames_after(self.question, self.start);
+        verdict(self.client.text(), self.initial.as_deref(), self.start, due, history.version)
     }
 }
 

@@ -96,7 +96,7 @@ fn describe(effect: &Effect) -> Option<String> {
         }
         Effect::Apply(burst) => Some(burst.iter().map(event).collect::<Vec<_>>().join(" ")),
         Effect::Failure(reason) => Some(format!("failure: {reason}")),
-        Effect::Withdraw(reason) => Some(format!("withdraw: {reason}")),
+        Effect::Withdraw { reason, .. } => Some(format!("withdraw: {reason}")),
     }
 }
 
@@ -506,7 +506,7 @@ proptest! {
                     prop_assert!(filled && !burst.is_empty());
                     prop_assert!(!burst.iter().any(|event| matches!(event, WatchEvent::Error(_))));
                 }
-                Effect::Template(_) | Effect::Failure(_) | Effect::Withdraw(_) => {}
+                Effect::Template(_) | Effect::Failure(_) | Effect::Withdraw { .. } => {}
             }
         }
     }

@@ -44,7 +44,7 @@ fn a_state_with_something_unreadable_in_it_cannot_be_kept() {
     let (mut reflector, codec) = reflector();
     begin(&mut reflector);
     let effects = receive(&mut reflector, &codec, "{\"type\":\"ADDED\",\"object\":{}}\n");
-    assert!(matches!(&effects[..], [Effect::Withdraw(_)]), "{effects:?}");
+    assert!(matches!(&effects[..], [Effect::Withdraw { unfillable: true, .. }]), "{effects:?}");
     assert!(!reflector.wants_more());
     assert!(matches!(reflector.next(Instant::now(), 0.5), Step::Wait(_)));
     assert!(matches!(reflector.next(Instant::now(), 0.5), Step::Send(_)), "it tries again");

@@ -1,0 +1,201 @@
+//! The places of every resource, and who waits for one.
+//!
+//! Guarantees: of one resource no more reads hold a [`Place`] than there are; they are given in the
+//! order of asking; who goes away while waiting leaves nothing behind. Waiting asks nothing of
+//! upstream.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use dashmap::DashMap;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout_at,
+};
+
+use crate::{api::resource::GroupVersionResource, shards::shard::Progress};
+
+use super::{Deadlines, ForwardReason, Passage, Warmth};
+
+/// The places of all resources.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct Places {
+    resources: DashMap<GroupVersionResource, Arc<Resource>>,
+}
+
+/// A read's right to run upstream, given back when it is dropped.
+#[derive(Debug)]
+pub(in crate::gateway) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A read that memory did not answer.
+#[derive(Debug)]
+pub(in crate::gateway) struct Applicant<'a> {
+    /// What it reads.
+    pub(in crate::gateway) resource: &'a GroupVersionResource,
+    /// Why memory did not answer.
+    pub(in crate::gateway) reason: ForwardReason,
+    /// The shard that could, if there is one.
+    pub(in crate::gateway) shard: Option<watch::Receiver<Progress>>,
+    /// How long it may wait.
+    pub(in crate::gateway) deadlines: Deadlines,
+    /// How often it was told to ask memory again.
+    pub(in crate::gateway) asked_again: u32,
+}
+
+/// What comes of waiting.
+#[derive(Debug)]
+pub(in crate::gateway) enum Admitted {
+    /// To be forwarded, and the place kept until the answer's end.
+    Forward(Option<Place>),
+    /// Memory may answer now.
+    AskAgain,
+    /// There is no place, nor will there be one soon.
+    Refused,
+}
+
+#[derive(Debug)]
+struct Resource {
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+/// One who waits; counted as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+/// Forwarded reads of one resource that run at the same time.
+const PLACES: usize = 8;
+
+/// Reads of one resource that wait at the same time: a few kilobytes each. More are refused at once.
+const WAITING: usize = 8192;
+
+/// Resources remembered before those are forgotten that nobody waits for.
+const REMEMBERED: usize = 1024;
+
+// === impl Places ===
+
+impl Places {
+    /// Lets a read wait for its way upstream, or for memory.
+    pub(in crate::gateway) async fn admit(&self, applicant: Applicant<'_>) -> Admitted {
+        let Applicant { resource, reason, mut shard, deadlines, asked_again } = applicant;
+        let decide = |shard: &Option<watch::Receiver<Progress>>| {
+            let warmth = shard.as_ref().map_or(Warmth::Absent, |it| Warmth::of(&it.borrow()));
+            Passage::decide(reason, warmth, asked_again)
+        };
+        match decide(&shard) {
+            Passage::Free => return Admitted::Forward(None),
+            Passage::Again => return Admitted::AskAgain,
+            Passage::Fill | Passage::Place => {}
+        }
+        let resource = self.resource(resource);
+        let Some(_waiting) = Waiting::begin(&resource.waiting) else { return Admitted::Refused };
+        let mut passage = decide(&shard);
+        if passage == Passage::Fill {
+            let changed = timeout_at(deadlines.fill.into(), settled(&mut shard, Warmth::Filling));
+            passage = match changed.await {
+                Ok(()) => decide(&shard),
+                Err(_) => Passage::Place,
+            };
+        }
+        match passage {
+            Passage::Free => Admitted::Forward(None),
+            Passage::Again => Admitted::AskAgain,
+            // A fill that was begun anew meanwhile is waited for along with the place.
+            Passage::Fill | Passage::Place => resource.place(shard, reason, deadlines).await,
+        }
+    }
+
+    fn resource(&self, resource: &GroupVersionResource) -> Arc<Resource> {
+        if let Some(resource) = self.resources.get(resource) {
+            return Arc::clone(&resource);
+        }
+        if self.resources.len() >= REMEMBERED {
+            // Places that are held keep their semaphore and would not be counted any more.
+            self.resources.retain(|_, it| {
+                Arc::strong_count(it) > 1 || it.places.available_permits() < PLACES
+            });
+        }
+        Arc::clone(&self.resources.entry(resource.clone()).or_insert_with(|| {
+            let places = Arc::new(Semaphore::new(PLACES));
+            Arc::new(Resource { places, waiting: AtomicUsize::new(0) })
+        }))
+    }
+}
+
+// === impl Resource ===
+
+impl Resource {
+    async fn place(
+        &self,
+        mut shard: Option<watch::Receiver<Progress>>,
+        reason: ForwardReason,
+        deadlines: Deadlines,
+    ) -> Admitted {
+        // One that was warm and did not answer will not do so for being warm.
+        let may_warm = reason == ForwardReason::Cold && is_cold(shard.as_ref());
+        let fill = async {
+            if !may_warm {
+                return std::future::pending().await;
+            }
+            while is_cold(shard.as_ref()) {
+                changed(&mut shard).await;
+            }
+        };
+        let settled = async {
+            tokio::select! {
+                biased;
+                () = fill => Admitted::AskAgain,
+                permit = Arc::clone(&self.places).acquire_owned() => match permit {
+                    Ok(permit) => Admitted::Forward(Some(Place { _permit: permit })),
+                    // The semaphore is never closed.
+                    Err(_) => Admitted::Refused,
+                },
+            }
+        };
+        timeout_at(deadlines.place.into(), settled).await.unwrap_or(Admitted::Refused)
+    }
+}
+
+// === impl Waiting ===
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Option<Self> {
+        let one_more = |count: usize| (count < WAITING).then_some(count + 1);
+        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(Self(waiting))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether the shard may be filled yet.
+fn is_cold(shard: Option<&watch::Receiver<Progress>>) -> bool {
+    let warmth = shard.map(|progress| Warmth::of(&progress.borrow()));
+    matches!(warmth, Some(Warmth::Filling | Warmth::Failing))
+}
+
+/// Waits until the shard's warmth is another one.
+async fn settled(shard: &mut Option<watch::Receiver<Progress>>, from: Warmth) {
+    while shard.as_ref().is_some_and(|it| Warmth::of(&it.borrow()) == from) {
+        changed(shard).await;
+    }
+}
+
+/// Waits for the shard's next change; one that is gone is no shard any more.
+async fn changed(shard: &mut Option<watch::Receiver<Progress>>) {
+    if let Some(progress) = shard
+        && progress.changed().await.is_err()
+    {
+        *shard = None;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Learning what a type's bookmarks look like where upstream has no streaming lists.
+//!
+//! A streaming list ends with a bookmark, and that is the shard's template. Filled in pages, a shard
+//! would have to wait for its stream's first bookmark, about a minute. A short watch from just before a
+//! consistent list's version brings one within two seconds (semantics §5.4), unless the last write to the
+//! whole store was of this very type; then it is tried again.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use tokio::time::{sleep, timeout};
+
+use super::machine::accept;
+use crate::{
+    api::version::ResourceVersion,
+    codec::{
+        bookmark_template::BookmarkTemplate, frame_decoder::FrameDecoder, watch_event::WatchEvent,
+    },
+    shards::shard::Shard,
+    upstream::{Lane, RequestBody, Upstream, probe::probe},
+};
+
+/// With three seconds bookmarks come after half a second at the earliest; with two or less never.
+const SECONDS: u64 = 3;
+
+/// An event among them may be this large.
+const MAX_FRAME: usize = 64 << 20;
+
+/// How often a bookmark is asked for, and the time between.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A bookmark of the shard's type; `None` if upstream gave none. What went wrong only costs the wait
+/// for the stream's first bookmark.
+pub(super) async fn learn(
+    shard: &Shard,
+    upstream: &Upstream,
+    listed: ResourceVersion,
+) -> Option<BookmarkTemplate> {
+    let mut listed = Some(listed);
+    for _ in 0..ATTEMPTS {
+        let watch = async { first_bookmark(shard, upstream, listed?).await };
+        let template = timeout(Duration::from_secs(SECONDS + 1), watch).await;
+        if let Ok(Some(template)) = template {
+            return Some(template);
+        }
+        sleep(PAUSE).await;
+        let probed = probe(upstream, &shard.key().gvr, usize::MAX).await;
+        listed = probed.ok().map(|probed| probed.version);
+    }
+    None
+}
+
+/// The first bookmark of a watch from just before `listed`, which upstream's cache has reached. None
+/// comes when the last change of the type itself is at that version.
+async fn first_bookmark(
+    shard: &Shard,
+    upstream: &Upstream,
+    listed: ResourceVersion,
+) -> Option<BookmarkTemplate> {
+    let key = shard.key();
+    let before = listed.get().checked_sub(1).filter(|before| *before > 0)?;
+    let target = format!(
+        "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={SECONDS}&resourceVersion={before}",
+        key.gvr.path(),
+    );
+    let request = Request::get(target)
+        .header(header::ACCEPT, accept(key.representation, true))
+        .body(RequestBody::empty())
+        .ok()?;
+    let response = upstream.send(Lane::Gateway, request).await.ok()?;
+    if response.status() != StatusCode::OK {
+        return None;
+    }
+    let mut decoder = FrameDecoder::new(key.representation, MAX_FRAME);
+    let mut body = response.into_body();
+    while let Some(Ok(frame)) = body.frame().await {
+        let Ok(chunk) = frame.into_data() else { continue };
+        decoder.push(chunk);
+        while let Some(frame) = decoder.next_frame().ok()? {
+            match shard.codec().decode_watch_event(frame).ok()? {
+                WatchEvent::Bookmark(bookmark) => return Some(bookmark.template),
+                WatchEvent::Error(_) => return None,
+                WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {}
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,17 @@
+//! The checker of watch histories, checked: the rules one by one, correct histories by the hundred, and faults by the thousand,
+//! of which every one has to be found.
+//!
+//! It needs no cluster. `tests/history` does the same with what it recorded from one.
+#![allow(dead_code, reason = "the checker is shared with tests/history, which records for it")]
+
+#[path = "../history/checker/mod.rs"]
+mod checker;
+mod faults;
+#[path = "../history/injector/mod.rs"]
+mod injector;
+mod rules;
+#[path = "../history/seeded.rs"]
+mod seeded;
+#[path = "../history/synthetic.rs"]
+mod synthetic;
+mod writers;
