@@ -77,7 +77,9 @@ impl Class {
         let class = Self::regardless_of_age(case, direct);
         let asked = case.past_version().is_some_and(|version| version < start);
         match class {
-            Self::WatchEvents | Self::ListExact | Self::ListContinue if asked => Self::Older,
+            Self::WatchEvents | Self::WatchPath | Self::ListExact | Self::ListContinue if asked => {
+                Self::Older
+            }
             other => other,
         }
     }
@@ -129,21 +131,6 @@ impl Tally {
     /// Adds a difference that the documentation lists.
     pub(crate) fn list(&mut self, heading: &'static str) {
         *self.listed.entry(heading).or_default() += 1;
-    }
-
-    /// Adds what another run counted.
-    pub(crate) fn merge(&mut self, other: Self) {
-        for (class, words) in other.classes {
-            let own = self.classes.entry(class).or_default();
-            for (word, count) in words {
-                *own.entry(word).or_default() += count;
-            }
-        }
-        for (heading, count) in other.listed {
-            *self.listed.entry(heading).or_default() += count;
-        }
-        self.repeated += other.repeated;
-        self.unsettled += other.unsettled;
     }
 
     /// All answers.
