@@ -166,7 +166,10 @@ impl Case {
     /// Whether a full answer is a list with a version of its own.
     pub(crate) fn is_list(&self) -> bool {
         let shape = self.plain.as_ref().map_or(self.shape, |(shape, _)| *shape);
-        matches!(shape, Shape::Collection | Shape::WatchPath) && !self.may_watch()
+        // The respelt path of a collection may be that of an object.
+        let one = self.shape == Shape::Odd
+            && ["/x", "/status"].iter().any(|end| self.path.ends_with(end));
+        matches!(shape, Shape::Collection | Shape::WatchPath) && !one && !self.may_watch()
     }
 
     /// Whether a watch ends by itself within seconds.

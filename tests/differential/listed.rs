@@ -6,13 +6,22 @@ use crate::case::Case;
 use crate::judge::Answers;
 
 /// The headings.
-pub(crate) const HEADINGS: [&str; 1] = ["Requests that are no HTTP"];
+pub(crate) const HEADINGS: [&str; 2] = ["Requests that are no HTTP", "Targets in absolute form"];
+
+/// What the generator puts in front of a path.
+const ABSOLUTE: &str = "https://example.com";
 
 /// The heading of the difference between these answers, if it is a listed one.
 pub(crate) fn listed(case: &Case, answers: &Answers) -> Option<&'static str> {
-    let [no_http] = HEADINGS;
-    let refused = answers.ours.status == 400 && answers.ours.header("cache-status").is_none();
-    (refused && !is_http(case)).then_some(no_http)
+    let [no_http, absolute] = HEADINGS;
+    let Answers { before, ours, .. } = answers;
+    if ours.status == 400 && ours.header("cache-status").is_none() && !is_http(case) {
+        return Some(no_http);
+    }
+    let quotes = case.path.starts_with(ABSOLUTE) && before.status >= 400;
+    let quoted = || String::from_utf8_lossy(&before.body).replace(ABSOLUTE, "").into_bytes();
+    (quotes && ours.status == before.status && ours.body != before.body && ours.body == quoted())
+        .then_some(absolute)
 }
 
 /// Whether the request line is one that the gateway's HTTP library reads.

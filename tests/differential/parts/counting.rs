@@ -127,4 +127,14 @@ fn listed_differences_are_written_down_and_never_about_objects() {
     assert_eq!(listed(&case, &answers(200)), None);
     case.query[0] = "labelSelector=a%3C3".to_owned();
     assert_eq!(listed(&case, &answers(400)), None);
+
+    let case = Case::new(Shape::Odd, "https://example.com/api/v1/pods");
+    let quoting = |status: u16, ours: &str| Answers {
+        before: answer(status, b"no \"https://example.com/api/v1/pods\""),
+        ours: answer(status, ours.as_bytes()),
+        ..answers(status)
+    };
+    assert!(listed(&case, &quoting(500, "no \"/api/v1/pods\"")).is_some());
+    assert_eq!(listed(&case, &quoting(200, "no \"/api/v1/pods\"")), None);
+    assert_eq!(listed(&case, &quoting(500, "no \"/api/v1/nodes\"")), None);
 }
