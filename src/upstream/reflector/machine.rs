@@ -21,7 +21,10 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::{
-    api::resource::ResourceType,
+    api::{
+        resource::{Origin, ResourceType},
+        version::ResourceVersion,
+    },
     codec::{ResourceCodec, frame_decoder::FrameDecoder, object::Representation},
 };
 
@@ -36,6 +39,7 @@ pub use self::{
 #[derive(Debug)]
 pub struct Reflector {
     path: String,
+    origin: Origin,
     representation: Representation,
     state: State,
     watch_list: bool,
@@ -82,6 +86,7 @@ impl Reflector {
     pub fn new(resource: &ResourceType, representation: Representation) -> Self {
         Self {
             path: resource.gvr.path(),
+            origin: resource.origin,
             representation,
             state: State::Idle { next: Next::Fill, wait: None },
             watch_list: true,
@@ -208,13 +213,16 @@ impl Reflector {
                 // Upstream's timeout, its watch cache starting over, or its end: resume at once, but
                 // not in a tight loop when it keeps ending streams.
                 Ok(()) if self.was_settled(now) => {
-                    let due = self.due.is_some_and(|due| now + PUNCTUAL >= due);
-                    let next = Next::Watch { version, probed: due };
+                    let next = if self.is_due(now) {
+                        Next::Watch { version, probed: true }
+                    } else {
+                        self.ended_early(version)
+                    };
                     self.failures = 0;
                     self.watching_since = None;
                     self.state = State::Idle { next, wait: None };
                 }
-                Ok(()) => self.retry(Next::lost(version), None, now),
+                Ok(()) => self.retry(self.ended_early(version), None, now),
                 // What was cut off lies after `version` and comes again.
                 Err(error) => {
                     self.retry(Next::lost(version), None, now);
@@ -263,6 +271,19 @@ impl Reflector {
                 self.come_back_soon();
                 effects.push(self.unanswered(Trouble::Broken(reason), now));
             }
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| now + PUNCTUAL >= due)
+    }
+
+    /// Upstream ended a watch before its time. So it does when a definition changes, which may give
+    /// the same versions other bytes (semantics §8).
+    fn ended_early(&self, version: ResourceVersion) -> Next {
+        match self.origin {
+            Origin::Custom => Next::Fill,
+            Origin::BuiltIn => Next::lost(version),
         }
     }
 

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::{tests::Script, *};
-use crate::api::version::ResourceVersion;
+use crate::cache::fixture::pods;
 
 fn lost(script: &mut Script, how: usize) {
     match how {
@@ -54,6 +54,26 @@ fn a_stream_that_ends_when_it_is_due_is_resumed_at_once() {
         script.later(seconds).end();
         assert!(matches!(script.step(), Step::Send(_)), "after {seconds} s");
     }
+}
+
+#[test]
+fn a_custom_type_whose_stream_ends_early_is_filled_anew() {
+    let custom = ResourceType { origin: Origin::Custom, ..(*pods()).clone() };
+    for (seconds, waits) in [(2, true), (100, false)] {
+        let mut script = Script::of(&custom).fill();
+        script.later(seconds).end();
+        if waits {
+            script.wait();
+        }
+        assert!(script.ask().target.contains("sendInitialEvents=true"), "after {seconds} s");
+    }
+    let mut script = Script::of(&custom).fill();
+    script.later(450).end();
+    assert!(script.ask().target.ends_with("&resourceVersion=10"), "it was due");
+    let mut script = Script::of(&custom).fill();
+    script.later(100).fail("connection reset");
+    script.wait();
+    assert!(matches!(script.step(), Step::Probe(_)), "nobody ended it");
 }
 
 #[test]

@@ -19,13 +19,21 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new() -> Self {
-        let reflector = Reflector::new(&pods(), Representation::Json);
+        Self::of(&pods())
+    }
+
+    pub(super) fn of(resource: &ResourceType) -> Self {
+        let reflector = Reflector::new(resource, Representation::Json);
         Self { reflector, now: Instant::now(), effects: Vec::new() }
     }
 
     /// Filled by a streaming list at version 10 with one Pod.
     pub(super) fn filled() -> Self {
-        let mut script = Self::new();
+        Self::new().fill()
+    }
+
+    pub(super) fn fill(self) -> Self {
+        let mut script = self;
         script.ask();
         script.answer(200);
         script.receive(&initial());
