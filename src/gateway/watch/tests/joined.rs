@@ -355,8 +355,8 @@ impl Joined {
                     shard.set_failure(&reason);
                     Ok(())
                 }
-                Effect::Withdraw(reason) => {
-                    shard.withdraw(&reason);
+                Effect::Withdraw { reason, unfillable } => {
+                    shard.withdraw(&reason, unfillable);
                     self.watchers.iter_mut().for_each(|watcher| watcher.must_end = true);
                     Ok(())
                 }
