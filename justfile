@@ -24,6 +24,10 @@ test:
 test-unit *filter:
     cargo test --locked --lib --bins --test architecture -- {{ filter }}
 
+# A fuzz target with coverage for some seconds; needs nightly Rust and cargo-fuzz.
+fuzz target seconds="60":
+    cargo +nightly fuzz run {{ target }} -- -max_total_time={{ seconds }}
+
 # The documentation of the code, private items included.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked

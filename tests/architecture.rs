@@ -99,7 +99,9 @@ fn the_core_is_pure() {
 #[test]
 fn files_have_a_header_a_name_and_a_bound() {
     let mut wrong = Vec::new();
-    for (path, text) in sources(&["src", "tests", "benches", "loadtest"]) {
+    for (path, text) in
+        sources(&["src", "tests", "benches", "loadtest", "fuzz/src", "fuzz/fuzz_targets"])
+    {
         if !is_test(&path) && !text.starts_with("//!") {
             wrong.push(format!("{path}: does not begin with //!, what it is and guarantees"));
         }

@@ -37,10 +37,17 @@ pub enum Past {
 #[derive(Debug, Default)]
 pub struct PastStates {
     /// The most recently used last.
-    kept: Vec<Arc<Snapshot>>,
+    kept: Vec<Kept>,
     horizon: Horizon,
     /// What the kept states hold beyond the present one, as counted last.
     bytes: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    state: Arc<Snapshot>,
+    /// When it was first seen to be idle since its last use.
+    idle_since: Option<Instant>,
 }
 
 /// States kept per shard. Lists in pages that begin at more versions than this within minutes cost a
@@ -55,9 +62,9 @@ impl PastStates {
         if self.horizon.hides(version) {
             return Past::Gone;
         }
-        if let Some(place) = self.kept.iter().position(|state| state.resource_version == version) {
-            let state = self.kept.remove(place);
-            self.kept.push(Arc::clone(&state));
+        if let Some(place) = self.place_of(version) {
+            let Kept { state, .. } = self.kept.remove(place);
+            self.kept.push(Kept::new(Arc::clone(&state)));
             return Past::Held(state);
         }
         if version > present.resource_version {
@@ -68,7 +75,7 @@ impl PastStates {
         let base = self
             .kept
             .iter()
-            .map(AsRef::as_ref)
+            .map(|kept| kept.state.as_ref())
             .filter(|state| (version..=present.resource_version).contains(&state.resource_version))
             .min_by_key(|state| state.resource_version)
             .unwrap_or(present);
@@ -82,36 +89,57 @@ impl PastStates {
     /// Keeps a state for the pages to come. What has to make room for it is given back, since
     /// letting go of it takes time.
     pub fn keep(&mut self, state: Arc<Snapshot>) -> Option<Arc<Snapshot>> {
-        let same = |kept: &Arc<Snapshot>| kept.resource_version == state.resource_version;
-        let place = self.kept.iter().position(same);
+        let place = self.place_of(state.resource_version);
         let place = place.or_else(|| (self.kept.len() == KEPT).then_some(0));
-        let removed = place.map(|place| self.kept.remove(place));
-        self.kept.push(state);
+        let removed = place.map(|place| self.kept.remove(place).state);
+        self.kept.push(Kept::new(state));
         removed
     }
 
     /// Takes note that the shard shows `version` now. Gives back the states that are too old to be
-    /// shown from now on.
+    /// shown from now on, and those that nobody wanted for long.
     pub fn tend(&mut self, version: ResourceVersion, now: Instant) -> Vec<Arc<Snapshot>> {
         self.horizon.note(version, now);
         let horizon = &self.horizon;
-        self.kept.extract_if(.., |state| horizon.hides(state.resource_version)).collect()
+        let aged = self
+            .kept
+            .extract_if(.., |kept| horizon.hides(kept.state.resource_version) || kept.is_idle(now));
+        aged.map(|kept| kept.state).collect()
     }
 
     /// The kept states, the most recently used first.
     pub fn kept(&self) -> Vec<Arc<Snapshot>> {
-        self.kept.iter().rev().cloned().collect()
+        self.kept.iter().rev().map(|kept| Arc::clone(&kept.state)).collect()
     }
 
     /// Drops these states; the others were found to hold `bytes`.
     pub fn drop_kept(&mut self, dropped: &[Arc<Snapshot>], bytes: u64) {
-        self.kept.retain(|kept| !dropped.iter().any(|dropped| Arc::ptr_eq(kept, dropped)));
+        let is_dropped = |kept: &Kept| dropped.iter().any(|state| Arc::ptr_eq(&kept.state, state));
+        self.kept.retain(|kept| !is_dropped(kept));
         self.bytes = bytes;
     }
 
     /// What the kept states held beyond the present one when that was counted last.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    fn place_of(&self, version: ResourceVersion) -> Option<usize> {
+        self.kept.iter().position(|kept| kept.state.resource_version == version)
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    fn new(state: Arc<Snapshot>) -> Self {
+        Self { state, idle_since: None }
+    }
+
+    /// Whether nobody used it for as long as states are shown. Lists in pages are long over then.
+    fn is_idle(&mut self, now: Instant) -> bool {
+        let since = *self.idle_since.get_or_insert(now);
+        now.saturating_duration_since(since) >= horizon::AGE
     }
 }
 

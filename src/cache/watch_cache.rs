@@ -63,10 +63,11 @@ pub struct Snapshot {
 pub enum Fill {
     /// The cache was empty.
     First,
-    /// The same objects at the same versions: watches go on, but for those that began between the
+    /// The same objects at the same versions, to the byte: watches go on, but for those that began between the
     /// version shown before and this one. Their clients know a state in between.
     Unchanged,
-    /// History was lost: watches must end, since events are missing.
+    /// History was lost, or objects look otherwise at the same version: watches must end, since
+    /// events are missing.
     Changed,
     /// The contents were dropped while the state was on its way: it was not taken.
     Void,
@@ -392,11 +393,14 @@ impl Concerns {
     }
 }
 
-/// Whether both maps hold the same keys at the same versions.
+/// Whether both maps hold the same keys at the same versions in the same bytes. A definition or a
+/// server that changed gives other bytes for the same version, and upstream ends watches then, too.
 fn same_objects(left: &OrderedMap, right: &OrderedMap) -> bool {
     left.len() == right.len()
         && left.range(..).zip(right.range(..)).all(|(left, right)| {
-            left.key() == right.key() && left.resource_version() == right.resource_version()
+            left.key() == right.key()
+                && left.resource_version() == right.resource_version()
+                && left.core == right.core
         })
 }
 

@@ -35,15 +35,17 @@ pub(super) struct Proof {
     pub(super) held: Arc<Snapshot>,
 }
 
-/// What upstream waits for a version to come, and with it a watch for a proof (semantics §3.1).
+/// What upstream waits for a version to come (semantics §3.1).
 const BLOCK: Duration = Duration::from_secs(3);
 
 /// A list waits for the shard's own stream only: longer costs more than asking upstream.
 pub(super) const LIST: Patience =
     Patience { stream: Duration::from_millis(100), total: Duration::from_millis(400) };
 
-/// Clients that open a watch with the state wait anyway (DESIGN "Freshness").
-pub(super) const WATCH: Patience = Patience { stream: Duration::from_millis(100), total: BLOCK };
+/// Clients that open a watch with the state wait anyway (DESIGN "Freshness"). As long as it takes
+/// those who come while a probe and an auxiliary watch run: these, and then two of their own.
+pub(super) const WATCH: Patience =
+    Patience { stream: Duration::from_millis(100), total: Duration::from_secs(6) };
 
 /// Waits until the shard meets the requirement.
 ///
@@ -98,7 +100,7 @@ async fn past(
     if shard.resource_version().is_some_and(|shown| shown >= version) {
         return Err(ForwardReason::Exact);
     }
-    let reached = freshness.reach_exactly(version, WATCH).await;
+    let reached = freshness.reach_exactly(version, Patience { total: BLOCK, ..WATCH }).await;
     let Fresh { state, .. } = reached.map_err(|error| not_proven(shard, &error))?;
     if state.resource_version == version {
         return Ok(state);

@@ -103,7 +103,40 @@ fn common_limit(weights: &mut [u64], budget: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::common_limit;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        cache::{
+            fixture::{Pod, pods, version},
+            log::LogBudget,
+            past::Past,
+        },
+        codec::object::Representation,
+        shards::shard::ShardId,
+    };
+
+    #[test]
+    fn past_states_go_before_anything_else() {
+        let budget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(600) };
+        let shard = Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, Arc::from([]));
+        let first = Pod::new("ns", "a", 5).object();
+        shard.fill(vec![first], version(10), Instant::now(), 0).unwrap();
+        let state = shard.snapshot().unwrap();
+        shard.apply(vec![Pod::new("ns", "a", 12).event("MODIFIED")], Instant::now()).unwrap();
+        shard.keep(&state);
+        let shards = [Arc::new(shard)];
+        let objects = shards[0].figures().object_bytes;
+
+        let both = held(&shards, 1 << 30);
+        assert!(both > objects, "{both} includes what only the past holds");
+        assert_eq!(shards[0].figures().past_bytes, both - objects);
+        assert!(matches!(shards[0].state_at(version(10)), Past::Held(_)));
+
+        assert_eq!(held(&shards, objects), objects);
+        assert_eq!(shards[0].figures().past_bytes, 0);
+        assert!(matches!(shards[0].state_at(version(10)), Past::Rebuild(_)));
+    }
 
     #[test]
     fn the_largest_are_cut_to_a_common_size() {

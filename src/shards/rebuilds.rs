@@ -97,6 +97,10 @@ impl Rebuilds {
     /// What was begun is finished and kept even if nobody waits for it any more.
     async fn rebuild(&self, shard: Arc<Shard>, rebuild: Rebuild) -> Option<Arc<Snapshot>> {
         let turn = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await.ok()?.ok()?;
+        // Somebody may have begun it, gone away, and had it kept in the meantime.
+        if let Past::Held(state) = shard.state_at(rebuild.version()) {
+            return Some(state);
+        }
         let work = move || {
             let state = Arc::new(rebuild.run());
             shard.keep(&state);

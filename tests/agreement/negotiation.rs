@@ -35,16 +35,14 @@ fn expected(chosen: Option<&Accepted>, kind: AnswerKind) -> Result<Negotiated, F
         "application/vnd.kubernetes.protobuf" => MediaType::Protobuf,
         _ => return Err(ForwardReason::Yaml),
     };
-    if chosen.pretty && media_type == MediaType::Json && kind != AnswerKind::Watch {
-        return Err(ForwardReason::Pretty);
-    }
+    let indented = chosen.pretty && media_type == MediaType::Json && kind != AnswerKind::Watch;
     let transform = match (chosen.transform.as_str(), kind) {
         ("", _) => Transform::None,
         ("PartialObjectMetadata.v1", AnswerKind::Object | AnswerKind::Watch)
         | ("PartialObjectMetadataList.v1", AnswerKind::List) => Transform::PartialObjectMetadata,
         _ => return Err(ForwardReason::Transform),
     };
-    Ok(Negotiated { media_type, transform })
+    Ok(Negotiated { media_type, transform, indented })
 }
 
 #[test]

@@ -28,5 +28,6 @@ pub(crate) fn listed(case: &Case, answers: &Answers) -> Option<&'static str> {
 /// Whether the request line is one that the gateway's HTTP library reads.
 fn is_http(case: &Case) -> bool {
     let target = case.target();
-    target.starts_with('/') && target.parse::<http::Uri>().is_ok()
+    let has_path = target.starts_with('/') || target.starts_with("https://");
+    has_path && target.parse::<http::Uri>().is_ok()
 }

@@ -56,7 +56,8 @@ impl Writer {
         let names: Vec<_> = kind.names().take(5).collect();
         let name = names.choose(&mut self.random).context("no names")?;
         let turn = self.turn;
-        if self.random.random_bool(0.2) {
+        // The endpoints of a service go with it.
+        if kind.resource != "services" && self.random.random_bool(0.2) {
             let path =
                 format!("{collection}/{name}?gracePeriodSeconds=0&propagationPolicy=Background");
             let gone = self.field.write(Method::DELETE, &path, MERGE, String::new()).await?;

@@ -1,5 +1,8 @@
 //! Types that change under the gateway: noticed within two seconds, and never a byte of the old type after that.
 
+mod ledger;
+mod lifecycle;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +14,8 @@ use watchgate_cluster::{Client, Cluster, Response};
 use crate::front::{
     self, Front, PATIENCE, delete, ends, is_hit, items, send, version_of, warm, watch_from_memory,
 };
+
+pub(crate) use self::lifecycle::a_type_lives;
 
 /// How soon a change of a type must be known.
 const NOTICED: Duration = Duration::from_secs(2);
@@ -40,16 +45,20 @@ impl Type {
         format!("/apis/{}/{version}/namespaces/default/widgets", self.group)
     }
 
-    /// Defines the type and waits until upstream serves it.
-    async fn define(&self, versions: Value) -> Result<()> {
-        let definition = json!({
+    fn definition(&self, scope: &str, versions: &Value) -> Value {
+        json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
             "metadata": { "name": format!("widgets.{}", self.group) },
             "spec": {
-                "group": self.group, "scope": "Namespaced", "versions": versions,
+                "group": self.group, "scope": scope, "versions": versions,
                 "names": { "plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList" },
             },
-        });
+        })
+    }
+
+    /// Defines the type and waits until upstream serves it.
+    async fn define(&self, versions: Value) -> Result<()> {
+        let definition = self.definition("Namespaced", &versions);
         send(&self.direct, Method::POST, DEFINITIONS, &definition).await?;
         self.served("v1").await
     }

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         .test("an_object_that_cannot_be_read", frames::an_object_that_cannot_be_read)
         .test("a_definition_changes", definitions::a_definition_changes)
         .test("a_definition_goes_and_comes_back", definitions::a_definition_goes_and_comes_back)
+        .test("a_type_lives", definitions::a_type_lives)
         .test("a_conversion_webhook_fails", definitions::a_conversion_webhook_fails)
         .test("a_group_is_taken_over", definitions::a_group_is_taken_over)
         .test("clients_that_go_away", leaving::clients_that_go_away)

@@ -66,9 +66,9 @@ pub(crate) async fn a_thousand_informers_start(cluster: Arc<Cluster>) -> Result<
     stage.stand_in.reset();
     let slowest = start_all(&stage, SPREAD).await?;
     println!("over {SPREAD:?}: {slowest:.1?} to the heads; {:?}", stage.stand_in.counts());
-    for sort in [Sort::Probe, Sort::Auxiliary] {
-        ensure!(count(sort).at_once <= 1, "{:?}", stage.stand_in.counts());
-    }
+    ensure!(count(Sort::Probe).at_once <= 1, "{:?}", stage.stand_in.counts());
+    // One that was cancelled after its bookmark may be on its way out while the next comes in.
+    ensure!(count(Sort::Auxiliary).at_once <= 2, "{:?}", stage.stand_in.counts());
     ensure!(count(Sort::List).all + count(Sort::Fill).all == 0, "{:?}", stage.stand_in.counts());
     ensure!(count(Sort::Forwarded).all == 0, "{:?}", stage.stand_in.counts());
     stage.strike().await

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
-use crate::checker::record::Moment;
+use crate::checker::record::{Moment, Version};
 use crate::ground::Ground;
 
 /// How far the run is.
@@ -28,6 +28,7 @@ pub(crate) struct Course {
     open: AtomicUsize,
     peak: AtomicUsize,
     events: AtomicUsize,
+    begin: AtomicU64,
 }
 
 impl Course {
@@ -40,6 +41,7 @@ impl Course {
             open: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             events: AtomicUsize::new(0),
+            begin: AtomicU64::new(0),
         }
     }
 
@@ -62,6 +64,16 @@ impl Course {
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.peak.fetch_max(open, Ordering::Relaxed);
         Opened(self.clone())
+    }
+
+    /// Notes that a reference knows what happened after a version.
+    pub(crate) fn knows_from(&self, version: Version) {
+        self.begin.fetch_max(version, Ordering::Relaxed);
+    }
+
+    /// Whether all references know what happened after a version.
+    pub(crate) fn knows(&self, version: Version) -> bool {
+        version >= self.begin.load(Ordering::Relaxed)
     }
 
     /// Counts an event that a watcher was given.

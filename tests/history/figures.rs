@@ -79,6 +79,8 @@ pub(crate) struct Figures {
     pub(crate) concurrent: usize,
     pub(crate) replayed: usize,
     pub(crate) violations: usize,
+    /// ERROR events that weren't upstream's own.
+    pub(crate) refused_from_memory: usize,
     pub(crate) injected: BTreeMap<Fault, usize>,
     pub(crate) found: usize,
     pub(crate) failures: BTreeMap<String, usize>,
@@ -94,10 +96,12 @@ impl Figures {
         if brought.side == Side::Through {
             self.origins.merge(&brought.origins);
         }
-        for failure in &brought.failures {
-            let short: String = failure.chars().take(160).collect();
+        for failure in brought.failures.iter().chain(&brought.refusals) {
+            let short = failure.split(": /").next().unwrap_or_default();
             *self.failures.entry(format!("{:?}: {short}", brought.side)).or_default() += 1;
         }
+        let own = |refusal: &&String| refusal.contains("hit");
+        self.refused_from_memory += brought.refusals.iter().filter(own).count();
     }
 
     pub(crate) fn events(&self) -> usize {

@@ -9,6 +9,9 @@ use crate::seeded::Seeded;
 /// The namespaces. The first is a prefix of the second, which sorts before it.
 pub(crate) const NAMESPACES: [&str; 3] = ["hist", "hist-more", "other"];
 
+/// Makes a path below an object's own, and a merge patch, from the number of the write.
+type Turn = fn(&mut Seeded, u64) -> (&'static str, Value);
+
 /// A type.
 pub(crate) struct Kind {
     /// `/api/v1` or `/apis/GROUP/VERSION`.
@@ -17,8 +20,8 @@ pub(crate) struct Kind {
     /// The forms it is watched in; the first is JSON.
     pub(crate) forms: &'static [WireForm],
     object: fn(&mut Seeded) -> Value,
-    /// A change of a field that selectors look at: a path below the object, and a merge patch.
-    turn: Option<fn(&mut Seeded, u64) -> (&'static str, Value)>,
+    /// A change of a field that selectors look at.
+    turn: Option<Turn>,
     fields: fn() -> Vec<Vec<Term>>,
 }
 
@@ -71,7 +74,7 @@ pub(crate) const KINDS: [Kind; 3] = [
 ];
 
 fn color(random: &mut Seeded) -> &'static str {
-    *random.pick::<&'static str>(&["red", "blue"])
+    random.pick::<&'static str>(&["red", "blue"])
 }
 
 /// No scheduler runs: a pod is on a node from its begin, or never.

@@ -43,7 +43,8 @@ impl Subject<'_> {
         loop {
             let request = client.get(&target).header("accept", &self.form.accept(true));
             let response = request.send().await?;
-            ensure!(response.status == StatusCode::OK, "{target}: {response:?}");
+            let status = response.status;
+            ensure!(status == StatusCode::OK, "{status}: {target}: {response:?}");
             let page = self.form.page(&response.body)?;
             let origin = response.header("cache-status").map(str::to_owned);
             let items = page.objects.iter().map(|object| object.item(keys));

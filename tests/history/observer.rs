@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use tokio::sync::oneshot;
 
-use crate::checker::record::{End, Event, Seen, Start};
+use crate::checker::record::{End, Event, Seen, Start, Version};
 use crate::checker::reference::{Contents, Noted, Reference};
 use crate::checker::scope::Scope;
 use crate::course::Course;
@@ -22,13 +22,13 @@ pub(crate) struct Observed {
     changes: Vec<Noted>,
 }
 
-/// Watches from before the run until it is drained. `ready` hears that the initial events are over. The API server may end
+/// Watches from before the run until it is drained. `ready` hears the version of the initial events once they are over. The API server may end
 /// a watch that it can't feed: then this one goes on where it was.
 pub(crate) async fn observe(
     course: Arc<Course>,
     kind: &'static Kind,
     form: usize,
-    ready: oneshot::Sender<()>,
+    ready: oneshot::Sender<Version>,
 ) -> Result<Observed> {
     let scope = Scope::default();
     let subject = Subject { course: &course, kind, scope: &scope, form: kind.forms[form] };
@@ -36,13 +36,12 @@ pub(crate) async fn observe(
     let (mut random, mut keys) = (Seeded::new(form as u64), Keys::default());
     let mut observed = Observed { initial: Vec::new(), changes: Vec::new() };
     // The first watch only brings the state.
-    let start = Ask { start: Start::Fresh, bookmarks: true, timeout: 1, leave: None, slow: false };
+    let start = Ask { start: Start::Fresh, bookmarks: true, timeout: 1, leave: None, slow: None };
     let initial = &mut observed.initial;
     let mut note = |event: &Event, object: Object| initial.push(noted(event, object));
     let first = subject.watch(&client, start, &mut random, &mut keys, &mut note).await?;
     let seen = first.session.seen;
-    let end = |seen: &Seen| matches!(seen, Seen::Bookmark { initial_end: true, .. });
-    let live = seen.iter().skip_while(|seen| !end(seen));
+    let live = seen.iter().skip_while(|seen| !seen.is_initial_end());
     let mut versions = live.map(|seen| match seen {
         Seen::Bookmark { version, .. } => Some(*version),
         Seen::Event(_) => None,
@@ -53,7 +52,7 @@ pub(crate) async fn observe(
     let quiet = versions.all(|version| version.is_some());
     ensure!(quiet, "{}: something is written before the run: {seen:?}", kind.resource);
     // Nobody waits any more if the run was given up.
-    let _ = ready.send(());
+    let _ = ready.send(version);
     let mut watches = 0;
     loop {
         watches += 1;
@@ -62,11 +61,7 @@ pub(crate) async fn observe(
         let changes = &mut observed.changes;
         let mut note = |event: &Event, object: Object| changes.push(noted(event, object));
         let watched = subject.watch(&client, ask, &mut random, &mut keys, &mut note).await?;
-        version = match watched.session.seen.last() {
-            Some(Seen::Event(event)) => event.version,
-            Some(Seen::Bookmark { version, .. }) => *version,
-            None => version,
-        };
+        version = watched.session.seen.last().map_or(version, Seen::version);
         match watched.session.end {
             End::Drained => return Ok(observed),
             End::Refused(code) => anyhow::bail!("{}: refused with {code}", kind.resource),

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use watchgate_cluster::{Client, Streaming};
 
@@ -18,7 +19,7 @@ use crate::kinds::Kind;
 use crate::seeded::Seeded;
 
 /// After so long without a frame, a watch has given what it has.
-const SILENCE: Duration = Duration::from_secs(3);
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What a watch is asked for, and how it is read.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +29,8 @@ pub(crate) struct Ask {
     pub(crate) timeout: u32,
     /// When the client has enough.
     pub(crate) leave: Option<Duration>,
-    /// Pauses now and then.
-    pub(crate) slow: bool,
+    /// Pauses now and then, at most so long.
+    pub(crate) slow: Option<Duration>,
 }
 
 /// A watch that was answered.
@@ -85,7 +86,8 @@ impl Subject<'_> {
         let stream = request.stream().await?;
         let answered = self.course.moment();
         if stream.status != StatusCode::OK {
-            bail!("{target}: {:?}", stream.collect().await?);
+            let status = stream.status;
+            bail!("{status}: {target}: {:?}", stream.collect().await?);
         }
         let _open = self.course.opened();
         let origin = stream.headers.get("cache-status").and_then(|value| value.to_str().ok());
@@ -127,8 +129,12 @@ impl Subject<'_> {
                 Frame::Object { kind, object } => seen.push(told(&kind, object, keys, note)?),
             }
             self.course.event();
-            if ask.slow && !draining && random.percent(3) {
-                sleep(Duration::from_millis(200 + random.below(6_000) as u64)).await;
+            if let Some(longest) = ask.slow.filter(|_| !draining && random.percent(3)) {
+                let pause = longest.mul_f64(random.below(1_000) as f64 / 1_000.0);
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = ended(&mut phase) => {}
+                }
             }
             // Whoever leaves in the midst of a flood leaves, too.
             if !draining && Instant::now() >= leave {
@@ -136,6 +142,12 @@ impl Subject<'_> {
             }
         }
     }
+}
+
+/// Waits for the end of the churn.
+async fn ended(phase: &mut watch::Receiver<Phase>) {
+    // The run outlives its watchers, so that the sender isn't gone.
+    let _ = phase.wait_for(|phase| *phase != Phase::Churn).await;
 }
 
 fn told(kind: &str, object: Object, keys: &mut Keys, note: Note<'_>) -> Result<Seen> {

@@ -122,12 +122,7 @@ impl Server<'_> {
             };
             match &step {
                 Step::List(list) => received.push(list.version),
-                Step::Watch(session) => {
-                    received.extend(session.seen.iter().map(|seen| match seen {
-                        Seen::Event(event) => event.version,
-                        Seen::Bookmark { version, .. } => *version,
-                    }))
-                }
+                Step::Watch(session) => received.extend(session.seen.iter().map(Seen::version)),
             }
             steps.push(step);
         }

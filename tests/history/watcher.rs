@@ -12,6 +12,7 @@ use crate::course::{Course, Phase};
 use crate::figures::Origins;
 use crate::forms::Keys;
 use crate::ground::{Side, Way};
+use crate::histories::is_long;
 use crate::kinds::Kind;
 use crate::seeded::Seeded;
 use crate::stream::{Ask, Subject};
@@ -35,6 +36,8 @@ pub(crate) struct Brought {
     pub(crate) origins: Origins,
     /// Requests that weren't answered with 200.
     pub(crate) failures: Vec<String>,
+    /// ERROR events: their codes and where they came from.
+    pub(crate) refusals: Vec<String>,
 }
 
 /// Failures in a row after which a watcher gives up.
@@ -66,6 +69,7 @@ impl Watcher {
                 recording: Recording { name: name.clone(), scope, form, steps: Vec::new() },
                 origins: Origins::default(),
                 failures: Vec::new(),
+                refusals: Vec::new(),
             },
             watcher: self,
         };
@@ -96,8 +100,7 @@ impl AtWork {
             };
             match outcome {
                 Ok(Some(End::Drained)) => return self.list_at_last().await,
-                Ok(Some(End::Refused(code))) => {
-                    self.brought.failures.push(format!("ERROR {code}"));
+                Ok(Some(End::Refused(_))) => {
                     self.last = None;
                     self.received.clear();
                 }
@@ -106,7 +109,7 @@ impl AtWork {
                     failures += 1;
                     ensure!(failures < MOST_FAILURES, "{error:#}");
                     self.brought.failures.push(format!("{error:#}"));
-                    sleep(Duration::from_millis(100)).await;
+                    sleep(Duration::from_millis(250)).await;
                 }
             }
         }
@@ -148,11 +151,20 @@ impl AtWork {
         let (timeout, leave) = match random.below(10) {
             _ if draining => (LONG, None),
             // Watches that end by themselves have bookmarks before their end.
-            0..3 => (3 + random.below(5) as u32, None),
-            3..8 => (LONG, Some(Duration::from_millis(1_000 + random.below(16_000) as u64))),
+            0..4 => (3 + random.below(5) as u32, None),
+            4..9 => (LONG, Some(Duration::from_millis(1_000 + random.below(16_000) as u64))),
             _ => (LONG, None),
         };
-        Ask { start, bookmarks, timeout, leave, slow: self.watcher.way == Way::Slow }
+        // Some pauses of a long run are long enough to fall behind all that is kept for watchers.
+        let longest = match is_long() && random.percent(20) {
+            true => 50,
+            false => 6,
+        };
+        let is_slow = self.watcher.way == Way::Slow;
+        let slow = is_slow.then_some(Duration::from_secs(longest));
+        // Those last as long as they may.
+        let leave = leave.filter(|_| slow.is_none());
+        Ask { start, bookmarks, timeout, leave, slow }
     }
 
     async fn watch(&mut self) -> Result<End> {
@@ -164,25 +176,26 @@ impl AtWork {
         let watched = subject.watch(&client, ask, random, keys, &mut |_, _| ()).await?;
         self.brought.origins.add("watch", watched.origin.as_deref());
         let end = watched.session.end;
+        if let End::Refused(code) = end {
+            let origin = watched.origin.as_deref().unwrap_or("direct");
+            self.brought.refusals.push(format!("ERROR {code} ({origin})"));
+        }
         self.remember(&watched.session.seen, ask.start);
         self.brought.recording.steps.push(Step::Watch(watched.session));
         Ok(end)
     }
 
     fn remember(&mut self, seen: &[Seen], start: Start) {
-        let version = |seen: &Seen| match seen {
-            Seen::Event(event) => event.version,
-            Seen::Bookmark { version, .. } => *version,
-        };
-        self.received.extend(seen.iter().map(version));
+        let course = &self.watcher.course;
+        let known = seen.iter().map(Seen::version).filter(|version| course.knows(*version));
+        self.received.extend(known);
         // Initial events come in the order of keys, so that none of them tells what was reached (semantics §18.24).
-        let end = |seen: &Seen| matches!(seen, Seen::Bookmark { initial_end: true, .. });
         let live = match start.has_state() {
-            true => seen.iter().position(end),
+            true => seen.iter().position(Seen::is_initial_end),
             false => Some(0),
         };
         match live.and_then(|live| seen[live..].last()) {
-            Some(seen) => self.last = Some(version(seen)),
+            Some(seen) => self.last = Some(seen.version()),
             None if start.has_state() => self.last = None,
             None => {}
         }
@@ -219,7 +232,9 @@ impl AtWork {
         let listed = subject.list(&client, ask, limit, &mut self.keys).await?;
         self.brought.origins.add("list", listed.origin.as_deref());
         let version = listed.list.version;
-        self.received.push(version);
+        if course.knows(version) {
+            self.received.push(version);
+        }
         self.brought.recording.steps.push(Step::List(listed.list));
         Ok(version)
     }

@@ -57,7 +57,8 @@ impl Writer {
             let remains = match &done {
                 Ok(_) => !deletes,
                 Err(error) => {
-                    eprintln!("a write of {key}: {error:#}");
+                    let why: String = format!("{error:#}").chars().take(200).collect();
+                    eprintln!("a write of {key}: {why}");
                     self.look(namespace, name).await?
                 }
             };

@@ -1,17 +1,21 @@
 //! Odd tokens: of every make, of other scopes, of places that are gone, and without a version.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
 use serde_json::Value;
-use watchgate_cluster::Client;
+use watchgate_cluster::{Client, Response};
 
 use crate::kinds::{Form, Kind, NAMESPACES, REVISIONS};
 use crate::page::{Page, token};
+use crate::walks::elsewhere;
 use crate::world::World;
 
 const KIND: &Kind = &REVISIONS;
+
+const NAMED: &str = "fieldSelector=metadata.name%3Da-3";
 
 /// Tokens that the API server understands, whoever wrote them, are answered from memory as it does.
 pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
@@ -31,7 +35,6 @@ pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
 
     let own = first.token.context("one page")?;
     let selector = "labelSelector=tier%3Deven";
-    let named = "fieldSelector=metadata.name%3Da-3";
     for query in [
         format!("continue={own}"),
         format!("continue={own}&limit=4"),
@@ -39,7 +42,7 @@ pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
         format!("continue={own}&limit=4&resourceVersion=0"),
         format!("continue={own}&limit=-1"),
         format!("continue={own}&limit=2&{selector}"),
-        format!("continue={own}&limit=1&{named}"),
+        format!("continue={own}&limit=1&{NAMED}"),
         // Narrows the first page, whose token is relative to it, but no other.
         format!("continue={own}&limit=1&fieldSelector=metadata.namespace%3Dpages"),
         format!(
@@ -60,7 +63,11 @@ pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
             ensure!(page.is_hit, "{target}: {page:?}");
         }
     }
-    // What nobody may ask for is upstream's to refuse.
+    refused(&world, &within, at, &own).await
+}
+
+/// What nobody may ask for, and what only upstream knows, is upstream's to answer.
+async fn refused(world: &World, within: &str, at: i64, own: &str) -> Result<()> {
     for query in [
         format!("continue={}", token(0, "/a\0")),
         format!("continue={}", token(at, "")),
@@ -71,19 +78,31 @@ pub(crate) async fn of_every_make(world: Arc<World>) -> Result<()> {
         "continue=*".to_owned(),
         // The store is not there yet: upstream waits three seconds, and says so.
         format!("continue={}", token(at + 1_000_000, "/a\0")),
-        format!("resourceVersion={at}&resourceVersionMatch=Exact&{named}"),
+        format!("resourceVersion={at}&resourceVersionMatch=Exact&{NAMED}"),
     ] {
         let target = format!("{within}?{query}");
+        let begun = Instant::now();
         let through = world.through.get(&target).send().await?;
+        // The API server's three seconds, and not the gateway's as well.
+        ensure!(begun.elapsed() < Duration::from_secs(5), "{target}: {:?}", begun.elapsed());
         let direct = world.direct.get(&target).send().await?;
         let is_forwarded = through.header("cache-status").is_some_and(|text| text.contains("fwd="));
         ensure!(is_forwarded, "{target}: {through:?}");
         ensure!(
-            (through.status, &through.body) == (direct.status, &direct.body),
+            (through.status, refusal(&through)?) == (direct.status, refusal(&direct)?),
             "{target}: {through:?} in place of {direct:?}"
         );
     }
     Ok(())
+}
+
+/// A refusal without the version that the store happened to be at.
+fn refusal(answer: &Response) -> Result<Value> {
+    let mut status = answer.json()?;
+    let message = status["message"].as_str().unwrap_or_default();
+    let message = message.split(", current: ").next().unwrap_or_default().to_owned();
+    status["message"] = message.into();
+    Ok(status)
 }
 
 /// After its version is gone, a list goes on in the latest state, which from then on is its version.
@@ -91,6 +110,8 @@ pub(crate) async fn without_a_version(world: Arc<World>) -> Result<()> {
     world.warm(KIND, Form::Json).await?;
     let within = KIND.within(NAMESPACES[0]);
     for version in [-1, -5] {
+        // The page's version lies above what the shard hears of by itself.
+        elsewhere(&world, "before").await?;
         let target = format!("{within}?limit=2&continue={}", token(version, "/a-3\0"));
         let (direct, _) = names(&world.direct, &target).await?;
         let (through, page) = names(&world.through, &target).await?;
@@ -98,6 +119,7 @@ pub(crate) async fn without_a_version(world: Arc<World>) -> Result<()> {
         ensure!(through == direct, "{through:?} in place of {direct:?}");
         let next = page.token.clone().context("one page")?;
         let next = format!("{within}?limit=2&continue={next}");
+        elsewhere(&world, "after").await?;
         let following = world.same(&next, Form::Json).await?;
         ensure!(following.is_hit && following.version == page.version, "{following:?} {page:?}");
     }

@@ -1,7 +1,7 @@
 //! Lists in pages, begun on one side and finished on the other.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
@@ -102,13 +102,12 @@ pub(crate) async fn of_a_quiet_list(world: Arc<World>) -> Result<()> {
         }
         eprintln!("begun {begin:?}: pages from memory after {waits:?}");
         ensure!(waits.len() == 4, "{waits:?}");
-        ensure!(waits[1..].iter().all(|wait| *wait < Duration::from_secs(1)), "{waits:?}");
     }
     Ok(())
 }
 
 /// A write that moves the store's version and nothing of the types here.
-async fn elsewhere(world: &World, step: &str) -> Result<()> {
+pub(crate) async fn elsewhere(world: &World, step: &str) -> Result<()> {
     let patch = format!(r#"{{"metadata":{{"annotations":{{"step":"{step}"}}}}}}"#);
     let request = world.direct.request(Method::PATCH, "/api/v1/namespaces/default");
     let request = request.header("content-type", "application/merge-patch+json");

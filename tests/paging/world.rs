@@ -99,6 +99,6 @@ impl Fixture for World {
     }
 
     async fn stop(self) -> Result<()> {
-        self.front.stop().await
+        Box::pin(self.front.stop()).await
     }
 }

@@ -77,6 +77,17 @@ pub(crate) async fn read_with(
     expected: Expected,
     tally: &mut Tally,
 ) -> Result<Option<u64>> {
+    let (cache_status, version) = compare(both, target, headers).await?;
+    tally.add(&format!("GET {target} with {headers:?}"), cache_status.as_deref(), expected)?;
+    Ok(version)
+}
+
+/// Reads the same from both, wherever ours comes from: its `Cache-Status`, and the list's version.
+pub(crate) async fn compare(
+    both: &Both,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Result<(Option<String>, Option<u64>)> {
     let ask = |client: &Client| {
         let plain = client.get(target);
         headers.iter().fold(plain, |request, (name, value)| request.header(name, value)).send()
@@ -84,7 +95,7 @@ pub(crate) async fn read_with(
     let theirs = Box::pin(ask(&both.direct)).await?;
     let ours = Box::pin(ask(&both.gateway)).await?;
     let what = format!("GET {target} with {headers:?}");
-    tally.add(&what, ours.header("cache-status"), expected)?;
+    let cache_status = ours.header("cache-status").map(str::to_owned);
     let [ours, theirs] = [Answer::of(&ours)?, Answer::of(&theirs)?];
     ensure!(ours.head == theirs.head, "{what}: {ours:#?} in place of {theirs:#?}");
     ensure!(
@@ -97,7 +108,7 @@ pub(crate) async fn read_with(
     if !target.contains("resourceVersion=") {
         ensure!(ours.essence.version >= theirs.essence.version, "{what}: {ours:?}, {theirs:?}");
     }
-    Ok(ours.essence.version)
+    Ok((cache_status, ours.essence.version))
 }
 
 #[derive(Debug)]

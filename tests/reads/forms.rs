@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
 
-use crate::exchange::{Expected, Tally, read_with};
-use crate::kinds::{Kind, NAMESPACES};
+use crate::exchange::{self, Expected, Tally, read_with};
+use crate::kinds::{KINDS, Kind, NAMESPACES};
 use crate::setup::{Both, create};
 use crate::wire::Form;
 
@@ -25,6 +25,17 @@ pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {
     for (accept, expected) in accepted(kind) {
         for target in [&object, &absent, &list] {
             read_with(&both, target, &[("accept", accept)], expected, &mut tally).await?;
+        }
+    }
+    // Of several lines the first counts.
+    for (first, second, expected) in [
+        (JSON, "application/yaml", Expected::Hit),
+        ("", "application/yaml", Expected::Hit),
+        ("application/yaml", JSON, Expected::Forward("accept")),
+    ] {
+        for target in [&object, &absent, &list] {
+            let headers = [("accept", first), ("accept", second)];
+            read_with(&both, target, &headers, expected, &mut tally).await?;
         }
     }
     for (agent, rest) in [
@@ -97,6 +108,113 @@ fn accepted(kind: &Kind) -> Vec<(&'static str, Expected)> {
     ]
 }
 
+/// What a media range may be.
+const CLAUSES: [&str; 12] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/*",
+    "*/*",
+    "*",
+    "text/html",
+    "application/cbor",
+    "application/",
+    "*/json",
+    "application/json/",
+    "",
+];
+
+/// What may follow it.
+const PARAMETERS: [&str; 17] = [
+    ";q=0.5",
+    "; q=0.8",
+    ";q=0",
+    ";q=1.0",
+    ";q=.3",
+    ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+    ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+    ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1beta1",
+    ";as=Table;g=none;v=v1",
+    ";v=v1",
+    ";stream=watch",
+    ";stream=x",
+    ";pretty=1",
+    ";pretty=0",
+    ";charset=utf-8",
+    ";;",
+    "; a=b=c",
+];
+
+/// Headers made at random of the parts that decide something, the same ones in every run.
+pub(crate) async fn oddities(both: Arc<Both>) -> Result<()> {
+    let mut state = 1_u64;
+    let mut pick = |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap_or_default() % below
+    };
+    let mut tally = Tally::default();
+    let kinds = KINDS.iter().filter(|kind| matches!(kind.resource, "configmaps" | "widgets"));
+    for kind in kinds {
+        let collection = kind.within(NAMESPACES[0]);
+        let targets = [
+            format!("{collection}/one?resourceVersion=0"),
+            format!("{collection}/absent?resourceVersion=0"),
+            format!("{collection}?resourceVersion=0&labelSelector=set%3Dreads"),
+        ];
+        for _ in 0..250 {
+            let mut clauses = Vec::new();
+            for _ in 0..=pick(4) {
+                let mut clause = CLAUSES[pick(CLAUSES.len())].to_owned();
+                for _ in 0..pick(3) {
+                    clause.push_str(PARAMETERS[pick(PARAMETERS.len())]);
+                }
+                clauses.push(clause);
+            }
+            let accept = clauses.join(if pick(2) == 0 { "," } else { ", " });
+            let headers = [("accept", accept.as_str())];
+            let target = &targets[pick(targets.len())];
+            let (cache_status, _) = exchange::compare(&both, target, &headers).await?;
+            let cache_status = cache_status.as_deref();
+            // Which of them memory has is a table's matter; here only the bytes count.
+            let is_hit = Expected::Hit.admits(cache_status);
+            let expected = if is_hit { Expected::Hit } else { Expected::Forward("accept") };
+            tally.add(&accept, cache_status, expected)?;
+        }
+    }
+    eprintln!("{} of {} odd forms from memory", tally.hits, tally.all);
+    ensure!(tally.hits > tally.all / 4, "most of them are answered by the other server");
+    Ok(())
+}
+
+/// Types that other parts of the API server answer for, or that carry a warning.
+pub(crate) async fn elsewhere(both: Arc<Both>) -> Result<()> {
+    let mut tally = Tally::default();
+    for (collection, name) in [
+        ("/api/v1/namespaces", NAMESPACES[0]),
+        ("/api/v1/namespaces/default/endpoints", "kubernetes"),
+        ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "widgets.example.com"),
+        ("/apis/apiregistration.k8s.io/v1/apiservices", "v1.apps"),
+    ] {
+        for form in Form::ALL {
+            for rest in ["", "&pretty=1"] {
+                for object in [name, "absent"] {
+                    let target = format!("{collection}/{object}?resourceVersion=0{rest}");
+                    let accept = form.accept(false);
+                    let headers = [("accept", accept.as_str())];
+                    read_with(&both, &target, &headers, Expected::Hit, &mut tally).await?;
+                }
+                let target = format!("{collection}?resourceVersion=0{rest}");
+                let accept = form.accept(true);
+                let headers = [("accept", accept.as_str())];
+                read_with(&both, &target, &headers, Expected::Hit, &mut tally).await?;
+            }
+        }
+    }
+    eprintln!("{} of {} answers of other parts from memory", tally.hits, tally.all);
+    Ok(())
+}
+
 /// One object just below and one above the length from which answers are compressed, compact and
 /// indented, and lists of them.
 pub(crate) async fn large(both: Arc<Both>) -> Result<()> {
@@ -126,6 +244,11 @@ pub(crate) async fn large(both: Arc<Both>) -> Result<()> {
                 read_with(&both, &target, &headers, Expected::Proof, &mut tally).await?;
             }
         }
+    }
+    for (first, second) in [("gzip", "identity"), ("identity", "gzip")] {
+        let headers = [("accept", JSON), ("accept-encoding", first), ("accept-encoding", second)];
+        let target = format!("{path}/large-3?resourceVersion={version}");
+        read_with(&both, &target, &headers, Expected::Proof, &mut tally).await?;
     }
     eprintln!("{} of {} large answers from memory", tally.hits, tally.all);
     Ok(())

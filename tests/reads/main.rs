@@ -33,5 +33,9 @@ fn main() -> ExitCode {
             .test(&name("watches"), |both| watches::compare(both, kind))
             .test(&name("script"), |both| script::compare(both, kind));
     }
-    suite.test("large", forms::large).run()
+    suite
+        .test("forms_large", forms::large)
+        .test("forms_odd", forms::oddities)
+        .test("forms_elsewhere", forms::elsewhere)
+        .run()
 }

@@ -100,6 +100,50 @@ proptest! {
     }
 }
 
+/// Names that sort next to the slash or before it, prefixes of each other, beyond ASCII.
+fn odd_key() -> impl Strategy<Value = String> {
+    let name = "[a\u{1}!.~0\u{7f}é\u{10ffff}]{1,3}";
+    prop_oneof![
+        3 => (name, name).prop_map(|(namespace, name)| format!("{namespace}/{name}")),
+        1 => name.prop_map(|name| name),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
+
+    #[test]
+    fn odd_keys_are_as_good_as_others(
+        steps in prop::collection::vec((odd_key(), prop::bool::weighted(0.7), 1..9_000_usize), 0..150),
+        asked in prop::collection::vec(odd_key(), 1..4),
+        json in any::<bool>(),
+    ) {
+        let (mut map, mut model) = (OrderedMap::new(JOINS[usize::from(json)]), Model::new());
+        for (version, (key, inserts, length)) in steps.into_iter().enumerate() {
+            if inserts {
+                let new = object(&key, length, version as u64 + 1);
+                prop_assert_eq!(map.insert(new.clone()), model.insert(key, new));
+            } else {
+                prop_assert_eq!(map.remove(&key), model.remove(&key));
+            }
+        }
+        check(&map, &model);
+        for key in &asked {
+            check_range(&map, &model, Bound::Excluded(key), Bound::Unbounded);
+            check_range(&map, &model, Bound::Unbounded, Bound::Included(key));
+            let Some((namespace, name)) = key.split_once('/') else { continue };
+            let inside = |range: &KeyRange| -> Vec<String> {
+                map.range(range).map(|one| one.key().to_string()).collect()
+            };
+            let of_namespace = |key: &&String| key.split_once('/').is_some_and(|it| it.0 == namespace);
+            let all: Vec<_> = model.keys().filter(of_namespace).cloned().collect();
+            prop_assert_eq!(inside(&KeyRange::namespace(namespace)), all.clone());
+            let after: Vec<_> = all.into_iter().filter(|one| one > key).collect();
+            prop_assert_eq!(inside(&KeyRange::namespace(namespace).after(key)), after, "{}", name);
+        }
+    }
+}
+
 #[test]
 fn grows_to_several_levels_and_shrinks_to_nothing() {
     for join in JOINS {

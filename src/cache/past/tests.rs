@@ -218,6 +218,23 @@ fn what_upstream_may_have_compacted_is_not_shown() {
     assert!(state_at(&mut cache, 40).is_some());
 }
 
+#[test]
+fn states_that_nobody_wants_go_though_nothing_happens() {
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    let mut cache = filled(vec![Pod::new("ns", "a", 5).object()], 10);
+    for at in [20, 30] {
+        let state = Snapshot { resource_version: version(at), ..cache.snapshot().unwrap() };
+        cache.keep(Arc::new(state));
+    }
+    assert!(cache.tend_past(start).is_empty());
+    assert!(cache.tend_past(after(200)).is_empty());
+    assert!(state_at(&mut cache, 20).is_some());
+    let gone = cache.tend_past(after(horizon::AGE.as_secs()));
+    assert_eq!(gone.len(), 1);
+    assert_eq!(gone[0].resource_version, version(30), "the other was wanted meanwhile");
+}
+
 proptest! {
     /// Whatever is kept, dropped or forgotten: a state that is told is the model's, and one that the
     /// log covers is told.

@@ -99,6 +99,19 @@ fn a_fill_says_whether_watches_can_go_on() {
     );
 }
 
+/// A definition that got a default shows other bytes without a write.
+#[test]
+fn the_same_version_in_other_bytes_is_a_change() {
+    let mut cache = filled(&[Pod::new("ns", "a", 5)], 10);
+    let generation = cache.generation();
+    let other = Pod::new("ns", "a", 5).node("n");
+    assert_eq!(cache.fill(map(vec![other.object()]), version(20)), Ok(Fill::Changed));
+    assert_eq!(cache.generation(), generation + 1);
+    let snapshot = cache.snapshot().unwrap();
+    let shown = snapshot.objects.get("ns/a").unwrap();
+    assert_eq!(shown.core, other.object().core);
+}
+
 #[test]
 fn advancing_needs_the_very_version() {
     let mut cache = filled(&[], 10);
@@ -189,6 +202,7 @@ struct Run {
     cache: WatchCache,
     watchers: Vec<Watcher>,
     snapshots: Vec<(u64, Snapshot)>,
+    now: Instant,
 }
 
 // === impl Run ===
@@ -199,12 +213,13 @@ impl Run {
         before.iter().for_each(|write| drop(history.write(write)));
         let mut cache = WatchCache::new(&codec(), LogBudget { bytes: budget, ..BUDGET });
         cache.fill(map(history.objects()), version(history.version)).unwrap();
-        Self { history, cache, watchers: Vec::new(), snapshots: Vec::new() }
+        let (watchers, snapshots) = (Vec::new(), Vec::new());
+        Self { history, cache, watchers, snapshots, now: Instant::now() }
     }
 
     fn burst(&mut self, writes: &[Write]) {
         let burst: Vec<_> = writes.iter().filter_map(|write| self.history.write(write)).collect();
-        let (published, outcome) = self.cache.apply(burst, Instant::now());
+        let (published, outcome) = self.cache.apply(burst, self.now);
         outcome.unwrap();
         for (audience, cores, batch) in published.batches {
             assert_eq!(cores, [CORE]);
@@ -261,13 +276,16 @@ proptest! {
             (
                 prop::collection::vec(write(), 0..8),
                 prop::collection::vec((0..QUESTIONS.len(), -4..30_i64), 0..3),
+                // Events leave the log by their age, too.
+                prop_oneof![3 => Just(0), 1 => 1..700_u64],
             ),
             1..20,
         ),
         kilobytes in prop_oneof![1..20_u64, Just(1 << 20)],
     ) {
         let mut run = Run::new(&before, kilobytes << 10);
-        for (writes, joins) in &rounds {
+        for (writes, joins, seconds) in &rounds {
+            run.now += Duration::from_secs(*seconds);
             run.burst(writes);
             joins.iter().for_each(|(question, back)| run.join(*question, *back));
         }

@@ -2,6 +2,7 @@
 
 mod bookmarks;
 mod events;
+mod limits;
 mod lists;
 mod real_bytes;
 mod samples;

@@ -165,3 +165,21 @@ fn a_list_says_how_many_objects_it_looks_at() {
     assert_eq!(looks(&format!("continue={next}&limit=9")), 2);
     assert_eq!(looks(&format!("continue={next}&limit=1&labelSelector=a")), 2);
 }
+
+#[test]
+fn a_name_in_a_known_scope_is_looked_up() {
+    let named = "metadata.name=one";
+    for (namespace, fields, scope, expected) in [
+        ("a", named, Scope::Namespaced, 1),
+        ("a", "metadata.name=absent", Scope::Namespaced, 0),
+        ("a", "metadata.name!=one", Scope::Namespaced, 3),
+        ("a", "status.phase=Running,metadata.name=one", Scope::Namespaced, 1),
+        ("", named, Scope::Namespaced, 6),
+        // Keys without a namespace, of which there are none here.
+        ("", named, Scope::Cluster, 0),
+    ] {
+        let audience = audience(namespace, "", fields);
+        let found = snapshot().objects.count(key_range(&audience, scope));
+        assert_eq!(found, expected, "{fields} in {namespace:?}");
+    }
+}

@@ -1,3 +1,5 @@
+//! One rebuild for all who want a state, few at a time, and what becomes of it.
+
 use std::time::{Duration, Instant};
 
 use super::*;

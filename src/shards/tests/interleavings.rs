@@ -16,6 +16,7 @@
 //! | a batch wakes only the first, an overrun or a bookmark nobody | a watcher sleeps for ever |
 //! | `Hub::poll` keeps the first waker it was given | a watcher sleeps for ever |
 //! | `EndBetween` with its bounds | a watch from either bound ended |
+//! | `Shard::publish` tells of a version before it shows it | an older state found |
 
 use std::{
     future::poll_fn,
@@ -280,6 +281,29 @@ fn watchers_may_leave_while_events_are_handed_out() {
         tick.join().unwrap();
         leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
         assert_eq!(stays.join().unwrap(), Outcome::Complete);
+        world.end();
+    });
+}
+
+/// A read that waits for a version looks at the state as soon as it is told of it.
+#[test]
+fn who_is_told_of_a_version_finds_it() {
+    explore(|| {
+        let world = World::new(1, 100);
+        let readers: Vec<_> = [11, 13]
+            .map(|wanted| {
+                let shard = Arc::clone(&world.shard);
+                thread::spawn(move || {
+                    let mut progress = shard.progress();
+                    let reached = progress.wait_for(|it| it.version >= Some(version(wanted)));
+                    let told = block_on(reached).unwrap().version;
+                    assert!(shard.resource_version() >= told, "told of {told:?}");
+                })
+            })
+            .into();
+        let writer = world.write(&[&[11], &[12, 13]]);
+        writer.join().unwrap();
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
         world.end();
     });
 }

@@ -41,6 +41,25 @@ pub(crate) enum Seen {
     Bookmark { version: Version, initial_end: bool },
 }
 
+impl Seen {
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Self::Event(event) => event.version,
+            Self::Bookmark { version, .. } => *version,
+        }
+    }
+
+    /// The bookmark after the initial events.
+    pub(crate) fn is_initial_end(&self) -> bool {
+        matches!(self, Self::Bookmark { initial_end: true, .. })
+    }
+
+    /// What a state may show, too.
+    pub(crate) fn is_added(&self) -> bool {
+        matches!(self, Self::Event(Event { kind: Kind::Added, .. }))
+    }
+}
+
 /// What a watch asked to begin with (semantics §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {

@@ -65,10 +65,7 @@ fn resumed(step: &Step, received: &HashSet<Version>) -> Verdict {
 
 fn receive(step: &Step, received: &mut HashSet<Version>) {
     match step {
-        Step::Watch(session) => received.extend(session.seen.iter().map(|seen| match seen {
-            Seen::Event(event) => event.version,
-            Seen::Bookmark { version, .. } => *version,
-        })),
+        Step::Watch(session) => received.extend(session.seen.iter().map(Seen::version)),
         Step::List(list) => {
             received.insert(list.version);
             received.extend(list.items.iter().map(|Item { version, .. }| *version));

@@ -15,8 +15,8 @@ pub(crate) fn check(truth: &Truth, view: &View, form: Form, session: &Session) -
     let watch = Watch { truth, view, form, session };
     match session.start {
         Start::After(version) => watch.after(version),
-        Start::FreshNow => watch.from_now(truth.floor(session.asked)),
-        Start::AnyNow => watch.from_now(0),
+        Start::FreshNow => watch.since_now(truth.floor(session.asked)),
+        Start::AnyNow => watch.since_now(0),
         Start::Fresh => watch.with_state(truth.floor(session.asked)),
         Start::Any => watch.with_state(0),
         Start::NotOlderThan(version) => watch.with_state(version),
@@ -36,8 +36,7 @@ impl<'a> Watch<'a> {
     }
 
     fn with_state(&self, at_least: Version) -> Verdict {
-        let end = |seen: &Seen| matches!(seen, Seen::Bookmark { initial_end: true, .. });
-        match self.session.seen.iter().position(end) {
+        match self.session.seen.iter().position(Seen::is_initial_end) {
             Some(place) if self.session.bookmarks => self.ended_state(place, at_least),
             None if self.session.bookmarks => self.begun_state(at_least),
             _ => self.open_state(at_least),
@@ -61,8 +60,7 @@ impl<'a> Watch<'a> {
         if self.session.end == End::Drained {
             return broken(Rule::InitialEnd, "no bookmark after the initial events");
         }
-        let late = |seen: &Seen| !matches!(seen, Seen::Event(Event { kind: Kind::Added, .. }));
-        if let Some(seen) = self.session.seen.iter().find(|seen| late(seen)) {
+        if let Some(seen) = self.session.seen.iter().find(|seen| !seen.is_added()) {
             return broken(Rule::InitialEnd, format!("{seen:?} before the initial events ended"));
         }
         self.open_state(at_least)
@@ -127,7 +125,7 @@ impl<'a> Watch<'a> {
     }
 
     /// No state: the first event tells where it began.
-    fn from_now(&self, at_least: Version) -> Verdict {
+    fn since_now(&self, at_least: Version) -> Verdict {
         let view = self.view;
         // A watch that is open before a write is begun shows it.
         let opened = view.after(self.truth.ceiling(self.session.answered) - 1);

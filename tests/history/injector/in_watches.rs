@@ -196,8 +196,8 @@ fn bookmark_unasked(random: &mut Seeded, session: &mut Session) -> Option<()> {
 /// Where something tells that the initial events are over.
 fn initial_end_missing(session: &mut Session) -> Option<()> {
     let place = initial_end(session)?;
-    let telling = |seen: &Seen| !matches!(seen, Seen::Event(Event { kind: Kind::Added, .. }));
-    let told = session.end == End::Drained || session.seen[place + 1..].iter().any(telling);
+    let told = session.end == End::Drained
+        || session.seen[place + 1..].iter().any(|seen| !seen.is_added());
     session.seen.remove(place);
     told.then_some(())
 }
@@ -211,8 +211,7 @@ fn initial_end_twice(random: &mut Seeded, session: &mut Session) -> Option<()> {
     };
     let place = from + random.below(session.seen.len() - from + 1);
     let version = match place.checked_sub(1).map(|last| &session.seen[last]) {
-        Some(Seen::Event(event)) => event.version,
-        Some(Seen::Bookmark { version, .. }) => *version,
+        Some(seen) => seen.version(),
         None => session.start.named()?,
     };
     session.seen.insert(place, Seen::Bookmark { version, initial_end: true });
@@ -274,11 +273,7 @@ fn stale_start(
 
 /// The largest version that a watch showed.
 fn reached(session: &Session) -> Version {
-    let versions = session.seen.iter().map(|seen| match seen {
-        Seen::Event(event) => event.version,
-        Seen::Bookmark { version, .. } => *version,
-    });
-    versions.max().unwrap_or(0)
+    session.seen.iter().map(Seen::version).max().unwrap_or(0)
 }
 
 fn stale_initial_object(

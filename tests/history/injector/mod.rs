@@ -9,9 +9,7 @@ mod in_watches;
 
 use std::collections::HashSet;
 
-use crate::checker::record::{
-    Digest, Event, Form, Kind, Recording, Seen, Session, Start, Step, Version,
-};
+use crate::checker::record::{Digest, Form, Recording, Seen, Session, Start, Step, Version};
 use crate::checker::truth::Truth;
 use crate::checker::view::View;
 use crate::seeded::Seeded;
@@ -111,19 +109,15 @@ fn certain_from(session: &Session) -> Option<usize> {
         Start::FreshNow | Start::AnyNow => {
             place(|seen| matches!(seen, Seen::Event(_))).map(|first| first + 1)
         }
-        _ if session.bookmarks => {
-            place(|seen| matches!(seen, Seen::Bookmark { initial_end: true, .. })).map(|_| 0)
-        }
+        _ if session.bookmarks => initial_end(session).map(|_| 0),
         // An event that no state could show pins the position in the history.
-        _ => place(|seen| !matches!(seen, Seen::Event(Event { kind: Kind::Added, .. })))
-            .map(|first| first + 1),
+        _ => place(|seen| !seen.is_added()).map(|first| first + 1),
     }
 }
 
 /// The place of the bookmark after the initial events.
 fn initial_end(session: &Session) -> Option<usize> {
-    let is_end = |seen: &Seen| matches!(seen, Seen::Bookmark { initial_end: true, .. });
-    session.seen.iter().position(is_end)
+    session.seen.iter().position(Seen::is_initial_end)
 }
 
 /// An older state of an object, in the same scope.

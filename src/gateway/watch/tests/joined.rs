@@ -126,6 +126,10 @@ struct Joined {
     cleared: u64,
     /// The highest version shown since the shard was emptied.
     highest: u64,
+    /// The version after which the shard was told of everything.
+    covered_from: u64,
+    /// Whether the log was limited, so that it may reach less far back.
+    log_was_limited: bool,
     /// Whether events may have left the log, so that slow watchers may have to end.
     log_was_cut: bool,
 }
@@ -153,6 +157,8 @@ impl Joined {
             broke: false,
             cleared: 0,
             highest: 0,
+            covered_from: 0,
+            log_was_limited: false,
             log_was_cut: false,
         }
     }
@@ -182,14 +188,14 @@ impl Joined {
             Action::Wait(seconds) => self.now += Duration::from_secs(*seconds),
             Action::LimitLog(bytes) => {
                 self.world.shard.limit_log(*bytes, self.now);
-                self.log_was_cut = true;
+                (self.log_was_limited, self.log_was_cut) = (true, true);
             }
             Action::Deliver => self.world.hub.deliver(),
             Action::Ticks(count) => self.world.ticks(*count),
             Action::Open(which) => self.open(*which),
-            Action::OpenAfter(which, back) => self.open_after(*which, *back),
+            Action::OpenAfter(which, back) => self.open_after(*which, *back)?,
             Action::Read(who) => {
-                self.watchers.get_mut(*who).into_iter().for_each(|it| it.client.read())
+                self.watchers.get_mut(*who).into_iter().for_each(|it| it.client.read());
             }
             Action::PollOnce(who) => {
                 self.watchers.get_mut(*who).into_iter().for_each(|it| {
@@ -197,7 +203,7 @@ impl Joined {
                 });
             }
             Action::Close(who) if *who < self.watchers.len() => {
-                drop(self.watchers.swap_remove(*who))
+                self.watchers.swap_remove(*who);
             }
             Action::Close(_) => {}
         }
@@ -346,9 +352,8 @@ impl Joined {
                 Effect::Fill { objects, version, requested } => {
                     let before = shard.resource_version();
                     let fill = shard.fill(objects, version, requested, self.cleared);
-                    fill.map(|fill| {
-                        self.filled(fill, before.map(ResourceVersion::get), version.get())
-                    })
+                    let before = before.map(ResourceVersion::get);
+                    fill.map(|fill| self.filled(fill, before, version.get()))
                 }
                 Effect::Apply(burst) => shard.apply(burst, self.now).map(drop),
                 Effect::Failure(reason) => {
@@ -373,12 +378,17 @@ impl Joined {
     }
 
     fn filled(&mut self, fill: Fill, before: Option<u64>, at: u64) {
+        if fill != Fill::Unchanged || before.is_some_and(|before| before < at) {
+            self.covered_from = at;
+        }
         match (fill, before) {
             (Fill::Changed, _) => {
                 self.watchers.iter_mut().for_each(|watcher| watcher.must_end = true);
             }
             (Fill::Unchanged, Some(before)) => {
-                for watcher in &mut self.watchers {
+                // Those that have ended are about versions of before, maybe of another store.
+                let open = self.watchers.iter_mut().filter(|watcher| !watcher.must_end);
+                for watcher in open {
                     watcher.must_end |= watcher.begins > before && watcher.begins < at;
                     watcher.unseen.push((before, at));
                 }
@@ -400,13 +410,18 @@ impl Joined {
         self.watchers.push(Watcher { initial, ..watcher });
     }
 
-    fn open_after(&mut self, which: usize, back: i64) {
-        let Some(shown) = self.shown() else { return };
+    fn open_after(&mut self, which: usize, back: i64) -> Result<(), TestCaseError> {
+        let Some(shown) = self.shown() else { return Ok(()) };
         let (question, start) = (&QUESTIONS[which], shown.saturating_add_signed(-back).max(1));
-        if let Some(client) = self.world.after(question.audience(), start, self.limits()) {
+        let client = self.world.after(question.audience(), start, self.limits());
+        let is_covered = start >= self.covered_from;
+        prop_assert!(is_covered || client.is_none(), "{} is taken for covered", start);
+        prop_assert!(client.is_some() || !is_covered || self.log_was_limited, "{} is", start);
+        if let Some(client) = client {
             let begins = shown.max(start);
             self.watchers.push(Watcher::new(client, question, start, begins, self.epoch));
         }
+        Ok(())
     }
 
     fn limits(&self) -> Limits {
