@@ -44,6 +44,8 @@ pub struct Reflector {
     state: State,
     watch_list: bool,
     failures: u32,
+    /// Whether the latest failure was that upstream could not be reached.
+    unreachable: bool,
     watching_since: Option<Instant>,
     /// When upstream is to end the stream under way.
     due: Option<Instant>,
@@ -70,6 +72,10 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// and clients' watches are silent until it is back.
 const MAX_UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
 
+/// Failures in a row that still count once upstream is reached again: what it does then, such as
+/// having lost its history, must not be followed by the wait that its absence called for.
+const FAILURES_WHEN_BACK: u32 = 3;
+
 /// Contents that could not be continued for this long, although upstream answers, are given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -91,6 +97,7 @@ impl Reflector {
             state: State::Idle { next: Next::Fill, wait: None },
             watch_list: true,
             failures: 0,
+            unreachable: false,
             watching_since: None,
             due: None,
             stale_since: None,
@@ -246,6 +253,7 @@ impl Reflector {
                 self.retry(Next::Fill, None, now);
             }
         }
+        self.unreachable = true;
         self.come_back_soon();
         effects.push(Effect::Failure(reason.to_owned()));
     }
@@ -257,11 +265,15 @@ impl Reflector {
         };
         match standing {
             Standing::Continues => {
+                if mem::take(&mut self.unreachable) {
+                    self.failures = self.failures.min(FAILURES_WHEN_BACK);
+                }
                 let next = Next::Watch { version, probed: true };
                 self.state = State::Idle { next, wait: None };
             }
             Standing::WentBack => self.retry(Next::Fill, None, now),
             Standing::Unreachable(reason) => {
+                self.unreachable = true;
                 self.retry(Next::lost(version), None, now);
                 self.come_back_soon();
                 effects.push(Effect::Failure(reason));

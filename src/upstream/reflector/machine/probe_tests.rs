@@ -115,3 +115,20 @@ fn probes_are_repeated_soon_and_given_up_only_where_upstream_answers() {
         assert_eq!(said.iter().any(|said| said.starts_with("withdraw")), given_up, "{said:?}");
     }
 }
+
+#[test]
+fn lost_history_is_filled_soon_after_a_long_absence() {
+    let mut script = Script::filled();
+    script.later(20).fail("no route");
+    for _ in 0..20 {
+        script.wait();
+        script.step();
+        script.probed(Standing::Unreachable("no route".into()));
+    }
+    script.wait();
+    script.ask();
+    script.answer(200);
+    script.receive(&tests::error_frame(410));
+    assert!(script.wait() <= Duration::from_secs(2));
+    assert!(script.ask().target.contains("sendInitialEvents"));
+}
