@@ -407,5 +407,6 @@ mod tests {
         settled().await;
         assert_eq!(pool.connections(), 0);
         assert!(pool.close_idle(now), "an empty pool needs no more sweeping");
+        assert_eq!(*pool.opened().borrow(), 2, "each connection once");
     }
 }

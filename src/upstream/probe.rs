@@ -6,8 +6,8 @@
 //! far its own stream has come. That settles quiet, small resources without waiting.
 //!
 //! A larger one, the **sample**, is taken when a stream was lost: it tells whether the store behind
-//! upstream can have had the history that the shard holds ([`Probed::contradicts`]), and where that
-//! history must lead ([`Probed::follows_from`]).
+//! upstream can have had the history that the shard holds (`Probed::contradicts`), and where that
+//! history must lead (`Probed::follows_from`).
 
 use std::{ops::Bound, sync::Arc, time::Duration};
 

@@ -1,9 +1,10 @@
 //! What happened before a shard's log begins: one shared extension instead of a watch for each.
 //!
 //! After a restart of the gateway every client resumes its watches at versions from before the logs.
-//! Those who ask within [`GATHER`] of each other, or of [`GATHER_HERD`] if they are many, are served by one upstream watch per shard, from the least version asked for and some way below it
-//! for those still to come. What it brings is proven complete (`cache::backlog`) and put before the
-//! log. Where upstream refuses, its floor is remembered and later watches are refused from memory.
+//! Those who ask within a tenth of a second, or half a second more if they are many, are served by
+//! one upstream watch per shard, from the least version asked for and some way below it for those
+//! still to come. What it brings is proven complete (`cache::backlog`) and put before the log. Where
+//! upstream refuses, its floor is remembered and later watches are refused from memory.
 //!
 //! Guarantees: per shard one extension runs and at most one waits; whatever goes wrong leaves the
 //! log as it is, and whoever waited is forwarded. Does not answer watches: `gateway::watch` does.

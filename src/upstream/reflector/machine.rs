@@ -21,7 +21,10 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::{
-    api::resource::ResourceType,
+    api::{
+        resource::{Origin, ResourceType},
+        version::ResourceVersion,
+    },
     codec::{ResourceCodec, frame_decoder::FrameDecoder, object::Representation},
 };
 
@@ -36,10 +39,13 @@ pub use self::{
 #[derive(Debug)]
 pub struct Reflector {
     path: String,
+    origin: Origin,
     representation: Representation,
     state: State,
     watch_list: bool,
     failures: u32,
+    /// Whether the latest failure was that upstream could not be reached.
+    unreachable: bool,
     watching_since: Option<Instant>,
     /// When upstream is to end the stream under way.
     due: Option<Instant>,
@@ -66,6 +72,10 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// and clients' watches are silent until it is back.
 const MAX_UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
 
+/// Failures in a row that still count once upstream is reached again: what it does then, such as
+/// having lost its history, must not be followed by the wait that its absence called for.
+const FAILURES_WHEN_BACK: u32 = 3;
+
 /// Contents that could not be continued for this long, although upstream answers, are given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -82,10 +92,12 @@ impl Reflector {
     pub fn new(resource: &ResourceType, representation: Representation) -> Self {
         Self {
             path: resource.gvr.path(),
+            origin: resource.origin,
             representation,
             state: State::Idle { next: Next::Fill, wait: None },
             watch_list: true,
             failures: 0,
+            unreachable: false,
             watching_since: None,
             due: None,
             stale_since: None,
@@ -208,13 +220,16 @@ impl Reflector {
                 // Upstream's timeout, its watch cache starting over, or its end: resume at once, but
                 // not in a tight loop when it keeps ending streams.
                 Ok(()) if self.was_settled(now) => {
-                    let due = self.due.is_some_and(|due| now + PUNCTUAL >= due);
-                    let next = Next::Watch { version, probed: due };
+                    let next = if self.is_due(now) {
+                        Next::Watch { version, probed: true }
+                    } else {
+                        self.ended_early(version)
+                    };
                     self.failures = 0;
                     self.watching_since = None;
                     self.state = State::Idle { next, wait: None };
                 }
-                Ok(()) => self.retry(Next::lost(version), None, now),
+                Ok(()) => self.retry(self.ended_early(version), None, now),
                 // What was cut off lies after `version` and comes again.
                 Err(error) => {
                     self.retry(Next::lost(version), None, now);
@@ -238,6 +253,7 @@ impl Reflector {
                 self.retry(Next::Fill, None, now);
             }
         }
+        self.unreachable = true;
         self.come_back_soon();
         effects.push(Effect::Failure(reason.to_owned()));
     }
@@ -249,11 +265,15 @@ impl Reflector {
         };
         match standing {
             Standing::Continues => {
+                if mem::take(&mut self.unreachable) {
+                    self.failures = self.failures.min(FAILURES_WHEN_BACK);
+                }
                 let next = Next::Watch { version, probed: true };
                 self.state = State::Idle { next, wait: None };
             }
             Standing::WentBack => self.retry(Next::Fill, None, now),
             Standing::Unreachable(reason) => {
+                self.unreachable = true;
                 self.retry(Next::lost(version), None, now);
                 self.come_back_soon();
                 effects.push(Effect::Failure(reason));
@@ -263,6 +283,19 @@ impl Reflector {
                 self.come_back_soon();
                 effects.push(self.unanswered(Trouble::Broken(reason), now));
             }
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| now + PUNCTUAL >= due)
+    }
+
+    /// Upstream ended a watch before its time. So it does when a definition changes, which may give
+    /// the same versions other bytes (semantics §8).
+    fn ended_early(&self, version: ResourceVersion) -> Next {
+        match self.origin {
+            Origin::Custom => Next::Fill,
+            Origin::BuiltIn => Next::lost(version),
         }
     }
 

@@ -46,6 +46,10 @@ pub(super) async fn learn(
             return Some(template);
         }
         sleep(PAUSE).await;
+        // The stream may have brought one meanwhile.
+        if shard.snapshot().is_none_or(|snapshot| snapshot.template.is_some()) {
+            return None;
+        }
         let probed = probe(upstream, &shard.key().gvr, usize::MAX).await;
         listed = probed.ok().map(|probed| probed.version);
     }

@@ -121,6 +121,9 @@ struct Joined {
     /// Which of all stores the shard shows.
     epoch: usize,
     backup: Option<Store>,
+    /// Whether the next request finds nobody: the store was restored, and what stood before it
+    /// begins anew.
+    is_down: bool,
     cleared: u64,
     /// The highest version shown since the shard was emptied.
     highest: u64,
@@ -152,6 +155,7 @@ impl Joined {
             past: Vec::new(),
             epoch: 0,
             backup: None,
+            is_down: false,
             cleared: 0,
             highest: 0,
             covered_from: 0,
@@ -232,6 +236,10 @@ impl Joined {
             }
             Step::Send(ask) => ask,
         };
+        if std::mem::take(&mut self.is_down) {
+            self.fail("connection refused");
+            return;
+        }
         let status = match self.upstream.ask(&ask.target) {
             Answer::Status(status) => status,
             Answer::Body => StatusCode::OK,
@@ -286,11 +294,15 @@ impl Joined {
 
     fn break_off(&mut self) {
         if self.upstream.is_answering() {
-            let mut effects = Vec::new();
-            self.reflector.failed("connection reset", self.now, &mut effects);
-            self.upstream.hang_up();
-            self.act(effects);
+            self.fail("connection reset");
         }
+    }
+
+    fn fail(&mut self, reason: &str) {
+        let mut effects = Vec::new();
+        self.reflector.failed(reason, self.now, &mut effects);
+        self.upstream.hang_up();
+        self.act(effects);
     }
 
     fn end(&mut self) {
@@ -323,6 +335,7 @@ impl Joined {
     fn restore(&mut self) {
         let Some(backup) = self.backup.clone() else { return };
         self.break_off();
+        self.is_down = true;
         let is_shared = self.highest <= backup.version();
         let was_noticed = self.epoch == self.past.len();
         self.past.push(self.upstream.restore(backup));

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::{tests::Script, *};
-use crate::api::version::ResourceVersion;
+use crate::cache::fixture::pods;
 
 fn lost(script: &mut Script, how: usize) {
     match how {
@@ -57,6 +57,26 @@ fn a_stream_that_ends_when_it_is_due_is_resumed_at_once() {
 }
 
 #[test]
+fn a_custom_type_whose_stream_ends_early_is_filled_anew() {
+    let custom = ResourceType { origin: Origin::Custom, ..(*pods()).clone() };
+    for (seconds, waits) in [(2, true), (100, false)] {
+        let mut script = Script::of(&custom).fill();
+        script.later(seconds).end();
+        if waits {
+            script.wait();
+        }
+        assert!(script.ask().target.contains("sendInitialEvents=true"), "after {seconds} s");
+    }
+    let mut script = Script::of(&custom).fill();
+    script.later(450).end();
+    assert!(script.ask().target.ends_with("&resourceVersion=10"), "it was due");
+    let mut script = Script::of(&custom).fill();
+    script.later(100).fail("connection reset");
+    script.wait();
+    assert!(matches!(script.step(), Step::Probe(_)), "nobody ended it");
+}
+
+#[test]
 fn a_store_that_went_back_is_filled_from_anew() {
     let mut script = Script::filled();
     lost(script.later(20), 0);
@@ -94,4 +114,21 @@ fn probes_are_repeated_soon_and_given_up_only_where_upstream_answers() {
         }
         assert_eq!(said.iter().any(|said| said.starts_with("withdraw")), given_up, "{said:?}");
     }
+}
+
+#[test]
+fn lost_history_is_filled_soon_after_a_long_absence() {
+    let mut script = Script::filled();
+    script.later(20).fail("no route");
+    for _ in 0..20 {
+        script.wait();
+        script.step();
+        script.probed(Standing::Unreachable("no route".into()));
+    }
+    script.wait();
+    script.ask();
+    script.answer(200);
+    script.receive(&tests::error_frame(410));
+    assert!(script.wait() <= Duration::from_secs(2));
+    assert!(script.ask().target.contains("sendInitialEvents"));
 }

@@ -19,13 +19,21 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new() -> Self {
-        let reflector = Reflector::new(&pods(), Representation::Json);
+        Self::of(&pods())
+    }
+
+    pub(super) fn of(resource: &ResourceType) -> Self {
+        let reflector = Reflector::new(resource, Representation::Json);
         Self { reflector, now: Instant::now(), effects: Vec::new() }
     }
 
     /// Filled by a streaming list at version 10 with one Pod.
     pub(super) fn filled() -> Self {
-        let mut script = Self::new();
+        Self::new().fill()
+    }
+
+    pub(super) fn fill(self) -> Self {
+        let mut script = self;
         script.ask();
         script.answer(200);
         script.receive(&initial());
@@ -387,16 +395,31 @@ fn garbage_fills_anew_and_keeps_what_came_before() {
 fn waits_grow_until_a_stream_has_lasted() {
     let mut script = Script::filled();
     let mut waits = Vec::new();
+    script.fail("no route");
     for _ in 0..12 {
-        script.reflector.failed("no route", script.now, &mut script.effects);
         waits.push(script.wait().as_millis());
-        script.ask();
+        assert!(matches!(script.step(), Step::Probe(_)));
+        script.probed(Standing::Unreachable("no route".into()));
     }
+    script.wait();
+    script.ask();
     assert_eq!(waits[..4], [200, 400, 800, 1600]);
     assert_eq!(waits[11], 5_000, "trying to reach it costs upstream nothing");
     script.answer(200);
     script.later(5).receive(&error_frame(500));
-    assert_eq!(script.wait().as_millis(), 30_000, "five seconds are no success");
+    assert_eq!(
+        script.wait().as_millis(),
+        1_600,
+        "upstream is back, but five seconds are no success"
+    );
+    let refused: Vec<_> = (0..5)
+        .map(|_| {
+            script.ask();
+            script.answer(500);
+            script.wait().as_millis()
+        })
+        .collect();
+    assert_eq!(refused, [3_200, 6_400, 12_800, 25_600, 30_000], "it answers, but not as it should");
     script.ask();
     script.answer(200);
     script.later(11).receive(&error_frame(500));
