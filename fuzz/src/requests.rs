@@ -193,5 +193,7 @@ pub fn accept(input: &[u8]) {
             }
         }
     }
-    let _ = (negotiate_status(Some(text)), wants_gzip(Some(text)));
+    for pretty in [false, true] {
+        let _ = (negotiate_status(Some(text), pretty), wants_gzip(Some(text)));
+    }
 }

@@ -43,6 +43,7 @@ use crate::{
         KubeApiserver, Upstream,
         discovery::{Types, driver::Discoverer},
         freshness::Proofs,
+        history::{Floors, Histories},
         kubeconfig::{AccessError, ClusterAccess},
         reflector::driver::{self, WentBack},
         tls::TlsSetupError,
@@ -144,14 +145,23 @@ impl App {
         let hubs: Arc<[Arc<Hub>]> = (0..cores.placer().cores().len())
             .map(|core| Arc::new(Hub::new(CoreId(u16::try_from(core).unwrap_or(u16::MAX)))))
             .collect();
-        let (registry, went_back) = registry(config, &cores, &fronted.upstream, &hubs);
+        let floors = Floors::default();
+        let (registry, went_back) = registry(config, &cores, &fronted.upstream, &hubs, &floors);
         let types = Types::default();
         let access = Access::new(fronted.upstream.clone())?;
         let proofs = Arc::new(Proofs::new(fronted.upstream.clone(), went_back));
+        let histories =
+            Histories::new(fronted.upstream.clone(), floors, cores.background().clone());
         let stop = CancellationToken::new();
         let tunnels = Tunnels::new(MAX_TUNNELS, cores.draining().clone());
-        let server =
-            Server::new(types.clone(), Arc::clone(&registry), proofs, hubs.clone(), access.clone());
+        let server = Server::new(
+            types.clone(),
+            Arc::clone(&registry),
+            proofs,
+            Arc::new(histories),
+            hubs.clone(),
+            access.clone(),
+        );
         let gateway = Gateway::new(Parts {
             types: types.clone(),
             policies: config.resource_policies.clone(),
@@ -335,10 +345,11 @@ fn registry(
     cores: &Cores,
     upstream: &Upstream,
     hubs: &Arc<[Arc<Hub>]>,
+    floors: &Floors,
 ) -> (Arc<Registry>, WentBack) {
     let budget = LogBudget { bytes: config.history_memory.bytes(), age: LOG_AGE };
     let registry = Arc::new_cyclic(|registry: &Weak<Registry>| {
-        let told = when_it_went_back(Weak::clone(registry));
+        let told = when_it_went_back(Weak::clone(registry), floors.clone());
         let (upstream, runtime) = (upstream.clone(), cores.background().clone());
         let (tasks, registry) = (cores.background_tasks().clone(), Weak::clone(registry));
         let stopping = cores.stopping().clone();
@@ -363,14 +374,15 @@ fn registry(
         });
         Registry::new(Arc::clone(hubs), budget, start)
     });
-    let went_back = when_it_went_back(Arc::downgrade(&registry));
+    let went_back = when_it_went_back(Arc::downgrade(&registry), floors.clone());
     (registry, went_back)
 }
 
 /// Drops everything that is cached: the store behind is not the one that was shown.
-fn when_it_went_back(registry: Weak<Registry>) -> WentBack {
+fn when_it_went_back(registry: Weak<Registry>, floors: Floors) -> WentBack {
     Arc::new(move |shard, violation| {
         error!(shard = %shard.key(), %violation, "dropping everything that is cached");
+        floors.forget();
         if let Some(registry) = registry.upgrade() {
             registry.clear_all();
         }

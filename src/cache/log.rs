@@ -2,7 +2,8 @@
 //!
 //! Guarantees: events have strictly rising versions; [`Log::since`] yields every event after a
 //! version or says that the log does not reach back that far. Readers take shared chunks and read
-//! them outside of any lock.
+//! them outside of any lock. A log grows at its end by every event, and at its beginning by
+//! [`Log::prepend`] when somebody wants what happened before it.
 
 use std::{
     collections::VecDeque,
@@ -70,6 +71,11 @@ impl Log {
         self.weight
     }
 
+    /// Bytes that more events may keep alive without any of these having to go.
+    pub fn room(&self) -> u64 {
+        self.budget.bytes.saturating_sub(self.weight)
+    }
+
     /// Number of events kept.
     pub fn len(&self) -> usize {
         self.sealed.iter().map(|chunk| chunk.events.len()).sum::<usize>() + self.open.len()
@@ -91,6 +97,35 @@ impl Log {
             self.seal(now);
         }
         self.trim(now);
+    }
+
+    /// Puts `events` before the first one: every event after `start` and up to the log's present
+    /// start, in order. They count as arrived `now`, so they stay for the age budget like others.
+    /// Returns whether there was room for them; otherwise nothing is changed.
+    pub fn prepend(&mut self, start: ResourceVersion, events: &[Arc<Event>], now: Instant) -> bool {
+        let added: u64 = events.iter().map(|event| event.weight()).sum();
+        if start > self.start || added > self.room() {
+            return false;
+        }
+        let mut chunks = Vec::new();
+        let mut rest = events;
+        while !rest.is_empty() {
+            let mut weight = 0;
+            let length = rest.iter().take(CHUNK).take_while(|event| {
+                let goes_on = weight <= self.budget.bytes / 8;
+                weight += if goes_on { event.weight() } else { 0 };
+                goes_on
+            });
+            let (chunk, later) = rest.split_at(length.count());
+            chunks.push(Sealed { events: chunk.into(), weight, newest: now });
+            rest = later;
+        }
+        for chunk in chunks.into_iter().rev() {
+            self.sealed.push_front(chunk);
+        }
+        self.weight += added;
+        self.start = start;
+        true
     }
 
     /// Lets go of what is over the byte budget or older than the age budget.

@@ -4,8 +4,12 @@
 //! [`map`] and the [`log`]; the [`audience`] table says whom it concerns, and each such audience
 //! gets one [`feed::Batch`]. A list reads a [`watch_cache::Snapshot`]; a watch reads a snapshot or
 //! a [`log::Replay`], then the batches of its [`feed::Feed`]. Older states come from the [`past`].
+//! Where a log begins too late for a watch, a [`backlog::Backlog`] brings the events before its
+//! [`beginning::Beginning`].
 
 pub mod audience;
+pub mod backlog;
+pub mod beginning;
 pub mod event;
 pub mod feed;
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::{
 
 use super::{
     audience::{AudienceId, AudienceKey, AudienceTable, CoreId},
+    beginning::Beginning,
     event::{Change, Event},
     feed::Batch,
     log::{Log, LogBudget, Replay},
@@ -110,6 +111,26 @@ pub enum Violation {
         /// The highest version seen before.
         shown: ResourceVersion,
     },
+    /// A consistent answer does not follow from what was shown: the store was restored from the past
+    /// and has had another history since.
+    #[error(
+        "upstream's objects at {found} do not follow from those at {shown}: the store went back"
+    )]
+    Rewritten {
+        /// The version of the answer.
+        found: ResourceVersion,
+        /// The version shown.
+        shown: ResourceVersion,
+    },
+}
+
+// === impl Violation ===
+
+impl Violation {
+    /// Whether it says that the store was restored from the past.
+    pub const fn is_a_restore(&self) -> bool {
+        matches!(self, Self::WentBack { .. } | Self::Rewritten { .. })
+    }
 }
 
 #[derive(Debug)]
@@ -276,6 +297,37 @@ impl WatchCache {
         }
     }
 
+    /// Where the log begins, and all that tells the state there; `None` before the first fill.
+    pub fn beginning(&self) -> Option<Beginning> {
+        let contents = self.contents.as_ref()?;
+        let version = contents.log.start();
+        Some(Beginning {
+            version,
+            generation: self.generation,
+            room: contents.log.room(),
+            objects: contents.objects.clone(),
+            replay: contents.log.since(version)?,
+        })
+    }
+
+    /// Extends the log backwards: `events` are all that happened after `start` and up to `beginning`,
+    /// as [`Backlog::assemble`](super::backlog::Backlog::assemble) makes them. Returns whether they
+    /// were taken: the log must begin there still, and have room.
+    pub fn extend_back(
+        &mut self,
+        beginning: &Beginning,
+        start: ResourceVersion,
+        events: &[Arc<Event>],
+        now: Instant,
+    ) -> bool {
+        let generation = self.generation;
+        self.contents.as_mut().is_some_and(|contents| {
+            generation == beginning.generation
+                && contents.log.start() == beginning.version
+                && contents.log.prepend(start, events, now)
+        })
+    }
+
     /// Changes how many bytes the log may keep, also of states still to be filled.
     pub fn limit_log(&mut self, bytes: u64, now: Instant) {
         self.budget.bytes = bytes;
@@ -393,13 +445,14 @@ impl Concerns {
     }
 }
 
-/// Whether both maps hold the same keys at the same versions in the same bytes. A definition or a
-/// server that changed gives other bytes for the same version, and upstream ends watches then, too.
+/// Whether both maps hold the same keys at the same versions in the same bytes. A store that was
+/// restored and written to anew gives old versions to new contents; a definition or a server that
+/// changed gives other bytes for the same version, and upstream ends watches then, too.
 fn same_objects(left: &OrderedMap, right: &OrderedMap) -> bool {
     left.len() == right.len()
         && left.range(..).zip(right.range(..)).all(|(left, right)| {
-            left.key() == right.key()
-                && left.resource_version() == right.resource_version()
+            left.resource_version() == right.resource_version()
+                && left.key() == right.key()
                 && left.core == right.core
         })
 }

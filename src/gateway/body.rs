@@ -30,6 +30,8 @@ pub enum ResponseBody {
 pub struct WholeBody {
     rest: Segments,
     max_frame: usize,
+    /// Whether its length is told beforehand; a stream's is not, even when all of it is there.
+    sized: bool,
 }
 
 // === impl ResponseBody ===
@@ -37,7 +39,12 @@ pub struct WholeBody {
 impl ResponseBody {
     /// Bytes of which frames of at most `max_frame` are made.
     pub fn whole(bytes: Segments, max_frame: usize) -> Self {
-        Self::Whole(WholeBody { rest: bytes, max_frame })
+        Self::Whole(WholeBody { rest: bytes, max_frame, sized: true })
+    }
+
+    /// A watch of which all is known already: what it says, and that it ends then.
+    pub fn stream(bytes: Segments, max_frame: usize) -> Self {
+        Self::Whole(WholeBody { rest: bytes, max_frame, sized: false })
     }
 
     /// A short text.
@@ -78,7 +85,8 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(body) => SizeHint::with_exact(body.rest.len() as u64),
+            Self::Whole(body) if body.sized => SizeHint::with_exact(body.rest.len() as u64),
+            Self::Whole(_) => SizeHint::default(),
             Self::Watch(_) => SizeHint::default(),
             Self::Forward(body) => body.size_hint(),
         }

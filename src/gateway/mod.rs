@@ -91,6 +91,9 @@ pub struct Parts {
     pub readiness: Box<dyn Fn() -> Vec<Check> + Send + Sync>,
 }
 
+/// What a watch waits for upstream's types when none are known yet.
+const FIRST_TYPES: Duration = Duration::from_secs(3);
+
 // === impl Gateway ===
 
 impl Gateway {
@@ -110,6 +113,11 @@ impl Gateway {
         }
         if let Some(own) = request.uri().path().strip_prefix(health::PREFIX) {
             return self.own(own, request.uri().query());
+        }
+        if !self.parts.types.are_known() && read::is_watch(&request) {
+            // Clients that lost a gateway come back to the next one before it has looked around.
+            // Forwarded, each of their watches would stay a watch upstream.
+            self.parts.types.wait_until_known(FIRST_TYPES).await;
         }
         let credential = Credential::of(request.headers());
         let (head, body) = request.into_parts();

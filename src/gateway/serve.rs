@@ -15,7 +15,7 @@ use crate::{
     api::{
         negotiate::AnswerKind,
         object_key::ObjectKey,
-        options::ListRequest,
+        options::{ListRequest, WatchRequest},
         resource::{GroupVersionResource, Scope},
         status::{GroupResource, Status},
     },
@@ -31,6 +31,7 @@ use crate::{
     upstream::{
         discovery::{ServedType, Types},
         freshness::Proofs,
+        history::Histories,
     },
 };
 
@@ -55,6 +56,7 @@ pub struct Server {
     registry: Arc<Registry>,
     proofs: Arc<Proofs>,
     rebuilds: Arc<Rebuilds>,
+    histories: Arc<Histories>,
     hubs: Arc<[Arc<Hub>]>,
     access: Access,
 }
@@ -70,11 +72,12 @@ impl Server {
         types: Types,
         registry: Arc<Registry>,
         proofs: Arc<Proofs>,
+        histories: Arc<Histories>,
         hubs: Arc<[Arc<Hub>]>,
         access: Access,
     ) -> Self {
         let rebuilds = Arc::new(Rebuilds::new());
-        Self { types, registry, proofs, rebuilds, hubs, access }
+        Self { types, registry, proofs, rebuilds, histories, hubs, access }
     }
 
     /// The answer to a read that its asker is allowed.
@@ -103,6 +106,9 @@ impl Server {
             }
             readable => readable?,
         };
+        if let What::Watch(request, _) = &read.what {
+            begin::cover(&self.histories, &shard, request).await;
+        }
         let authorized = self.renew(authorized).await?;
         let max_frame = answer::max_frame(circumstances.connection);
         let media_type = shard.key().representation.media_type();
@@ -132,19 +138,48 @@ impl Server {
                 whole(encode(read.encoding, Plain::List(list)).await?, AnswerKind::List)
             }
             What::Watch(request, audience) => {
-                let limits = Limits {
-                    timeout: begin::timeout(request.timeout),
-                    grant: self.access.hold(authorized),
-                    draining: circumstances.connection.draining.clone(),
-                    max_frame,
-                };
-                let hub = &self.hubs[circumstances.connection.core % self.hubs.len()];
-                let body = begin::begin(&readable, &shard, hub, scope, &request, audience, limits)?;
-                typed(ResponseBody::Watch(Box::new(body)), AnswerKind::Watch)
+                let limits = self.limits(&request, authorized, circumstances);
+                let core = circumstances.connection.core;
+                let body = self.watch(&readable, &shard, &request, audience, limits, core)?;
+                typed(body, AnswerKind::Watch)
             }
         };
         answer::complete(response.headers_mut(), read.served.warning, circumstances);
         Ok(response)
+    }
+
+    /// A watch, or the event with which upstream refuses one of a time that it has forgotten.
+    fn watch(
+        &self,
+        readable: &Readable,
+        shard: &Arc<Shard>,
+        request: &WatchRequest,
+        audience: AudienceKey,
+        limits: Limits,
+        core: usize,
+    ) -> Result<ResponseBody, ForwardReason> {
+        let (hub, max_frame) = (&self.hubs[core % self.hubs.len()], limits.max_frame);
+        match begin::begin(readable, shard, hub, request, audience, limits) {
+            Ok(body) => Ok(ResponseBody::Watch(Box::new(body))),
+            Err(ForwardReason::Uncovered) => begin::refusal(&self.histories, shard, request)
+                .map(|event| ResponseBody::stream(event.into(), max_frame))
+                .ok_or(ForwardReason::Uncovered),
+            Err(reason) => Err(reason),
+        }
+    }
+
+    fn limits(
+        &self,
+        request: &WatchRequest,
+        authorized: Authorized,
+        circumstances: &Circumstances<'_>,
+    ) -> Limits {
+        Limits {
+            timeout: begin::timeout(request.timeout),
+            grant: self.access.hold(authorized),
+            draining: circumstances.connection.draining.clone(),
+            max_frame: answer::max_frame(circumstances.connection),
+        }
     }
 
     /// A list that could not be proven new enough, from the one that upstream is asked for all.

@@ -22,6 +22,8 @@ use crate::{
     },
     cache::{
         audience::AudienceKey,
+        beginning::Beginning,
+        event::Event,
         log::{LogBudget, Replay},
         map::OrderedMap,
         past::PastStates,
@@ -346,6 +348,27 @@ impl Shard {
         let mut cache = self.cache.lock();
         subscription.hub().detach(subscription.ticket());
         cache.audiences().leave(subscription.ticket().audience, subscription.hub().core());
+    }
+
+    /// Where the log begins, `None` before the first fill.
+    pub fn beginning(&self) -> Option<Beginning> {
+        self.cache.lock().beginning()
+    }
+
+    /// The version after which watches can begin, `None` before the first fill.
+    pub fn log_start(&self) -> Option<ResourceVersion> {
+        self.cache.lock().log_start()
+    }
+
+    /// Extends the log backwards; see [`WatchCache::extend_back`].
+    pub fn extend_back(
+        &self,
+        beginning: &Beginning,
+        start: ResourceVersion,
+        events: &[Arc<Event>],
+        now: Instant,
+    ) -> bool {
+        self.cache.lock().extend_back(beginning, start, events, now)
     }
 
     /// Changes how many bytes the log may keep.

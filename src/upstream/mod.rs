@@ -14,6 +14,7 @@ pub mod discovery;
 pub mod endpoint;
 pub mod error;
 pub mod freshness;
+pub mod history;
 pub mod kubeconfig;
 pub mod pool;
 pub mod probe;

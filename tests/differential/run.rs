@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use futures_util::stream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Semaphore;
@@ -39,7 +39,7 @@ const SLOW: usize = 64;
 const LIVE: u64 = 24;
 
 /// They have so long to open.
-const OPENING: Duration = Duration::from_secs(1);
+const OPENING: Duration = Duration::from_secs(3);
 
 /// So many failures are enough to look at.
 const FAILURES: usize = 12;
@@ -66,14 +66,22 @@ pub(crate) async fn run(field: Arc<Field>, plan: Plan) -> Result<Tally> {
     let mut failures = Vec::new();
     let started = Instant::now();
     for batch in 0..plan.batches {
-        let (counted, mut failed) = runner.live(&mut writer, &mut world, batch).await?;
-        tally.merge(counted);
-        failures.append(&mut failed);
-        explore(&runner.quick, &mut world).await?;
-        let numbers = batch * plan.batch..(batch + 1) * plan.batch;
-        let (counted, mut failed) = runner.batch(&world, numbers).await?;
-        tally.merge(counted);
-        failures.append(&mut failed);
+        let watches = runner.live_watches(&world, batch);
+        let (open, written) = (Semaphore::new(0), world.written);
+        let watching = runner.watch(&watches, written, &open);
+        let rest = async {
+            let all = u32::try_from(watches.len() * 3)?;
+            // What doesn't open is found out by its answer.
+            drop(timeout(OPENING, open.acquire_many(all)).await);
+            writer.write(&mut world).await?;
+            explore(&runner.quick, &mut world).await?;
+            let numbers = batch * plan.batch..(batch + 1) * plan.batch;
+            runner.batch(&world, numbers).await
+        };
+        let (watched, asked) = tokio::join!(watching, rest);
+        for outcome in watched?.into_iter().chain(asked?) {
+            outcome.count(world.start, &mut tally, &mut failures);
+        }
         if failures.len() >= FAILURES {
             break;
         }
@@ -101,6 +109,8 @@ struct Runner {
 
 /// What came of a case in the end.
 struct Outcome {
+    number: u64,
+    case: Case,
     verdict: Verdict,
     answers: Answers,
     cache_status: String,
@@ -110,141 +120,123 @@ struct Outcome {
 // === impl Outcome ===
 
 impl Outcome {
-    fn count(
-        self,
-        (number, case): (u64, Case),
-        start: u64,
-        tally: &mut Tally,
-        failures: &mut Vec<Failure>,
-    ) {
-        let Self { verdict, answers, cache_status, repeats } = self;
-        tally.add(Class::of(&case, &answers.before, start), &cache_status);
-        tally.repeated += usize::from(repeats > 0);
-        match verdict {
+    fn count(self, start: u64, tally: &mut Tally, failures: &mut Vec<Failure>) {
+        tally.add(Class::of(&self.case, &self.answers.before, start), &self.cache_status);
+        tally.repeated += usize::from(self.repeats > 0);
+        match &self.verdict {
             Verdict::Same => {}
             Verdict::Listed(heading) => tally.list(heading),
             Verdict::Unsettled(why) => {
-                eprintln!("unsettled: {}: {why}", case.curl());
+                eprintln!("unsettled: {}: {why}", self.case.curl());
                 tally.unsettled += 1;
             }
             Verdict::Different(difference) => {
-                eprintln!("{number}: {}: {difference}", case.curl());
-                failures.push(Failure { number, case, difference, answers, cache_status });
+                eprintln!("{}: {}: {difference}", self.number, self.case.curl());
             }
         }
+        failures.extend(self.failure());
+    }
+
+    fn differs(&self) -> bool {
+        matches!(self.verdict, Verdict::Different(_))
+    }
+
+    fn failure(self) -> Option<Failure> {
+        let Self { number, case, verdict, answers, cache_status, .. } = self;
+        let Verdict::Different(difference) = verdict else { return None };
+        Some(Failure { number, case, difference, answers, cache_status })
     }
 }
 
 // === impl Runner ===
 
 impl Runner {
-    /// Writes under watches that are open already. They can't be repeated, as the writes can't.
-    async fn live(
-        &self,
-        writer: &mut Writer,
-        world: &mut World,
-        batch: u64,
-    ) -> Result<(Tally, Vec<Failure>)> {
-        let cases: Vec<(u64, Case)> = (0..LIVE)
-            .map(|place| {
-                let number = batch * LIVE + place;
-                (number, Generator::new(world, !self.seed, number).live_watch())
-            })
-            .collect();
-        let (open, written) = (Semaphore::new(0), world.written);
-        let watches = cases.iter().map(|(_, case)| self.slow.open(case, written, &open));
-        let writes = async {
-            let all = u32::try_from(cases.len() * 3)?;
-            // Some wait for a version that won't come and open late.
-            drop(timeout(OPENING, open.acquire_many(all)).await);
-            writer.write(world).await
-        };
-        let (watched, wrote) = tokio::join!(join_all(watches), writes);
-        wrote?;
-        let mut tally = Tally::default();
-        let mut failures = Vec::new();
-        for ((number, case), watched) in cases.into_iter().zip(watched) {
-            let (answers, cache_status) = watched?;
-            let verdict = judge(&case, &answers);
-            let outcome = Outcome { verdict, answers, cache_status, repeats: 0 };
-            outcome.count((number, case), world.start, &mut tally, &mut failures);
-        }
-        Ok((tally, failures))
+    /// Watches that are to be open while the writer writes.
+    fn live_watches(&self, world: &World, batch: u64) -> Vec<(u64, Case)> {
+        let numbers = batch * LIVE..(batch + 1) * LIVE;
+        let case = |number| Generator::new(world, !self.seed, number).live_watch();
+        numbers.map(|number| (number, case(number))).collect()
     }
 
-    async fn batch(
+    /// Holds them to their ends. They can't be repeated, as the writes can't.
+    async fn watch(
         &self,
-        world: &World,
-        numbers: std::ops::Range<u64>,
-    ) -> Result<(Tally, Vec<Failure>)> {
+        cases: &[(u64, Case)],
+        written: u64,
+        open: &Semaphore,
+    ) -> Result<Vec<Outcome>> {
+        let watches = cases.iter().map(async |(number, case)| {
+            let (answers, cache_status) = self.slow.open(case, written, open).await?;
+            let verdict = judge(case, &answers);
+            let case = case.clone();
+            Ok(Outcome { number: *number, case, verdict, answers, cache_status, repeats: 0 })
+        });
+        try_join_all(watches).await
+    }
+
+    async fn batch(&self, world: &World, numbers: std::ops::Range<u64>) -> Result<Vec<Outcome>> {
         let cases: Vec<(u64, Case)> = numbers
             .map(|number| (number, Generator::new(world, self.seed, number).case()))
             .collect();
         // Slow ones first, so that the batch doesn't wait for a few at its end.
         let (slow, quick): (Vec<_>, Vec<_>) =
             cases.into_iter().partition(|(_, case)| is_slow(case));
-        let outcomes = stream::iter(slow.into_iter().chain(quick))
-            .map(|(number, case)| async move {
-                let outcome = self.compare(&case, world.written).await;
-                (number, case, outcome)
-            })
-            .buffer_unordered(QUICK + SLOW);
-        let mut outcomes = std::pin::pin!(outcomes);
-        let mut tally = Tally::default();
-        let mut failures = Vec::new();
-        while let Some((number, case, outcome)) = outcomes.next().await {
-            outcome?.count((number, case), world.start, &mut tally, &mut failures);
-        }
-        Ok((tally, failures))
+        stream::iter(slow.into_iter().chain(quick))
+            .map(|(number, case)| self.compare(number, case, world.written))
+            .buffer_unordered(QUICK + SLOW)
+            .try_collect()
+            .await
     }
 
     /// Asks until the answers say something. Where an older state is allowed, a lagging copy gets time
     /// to catch up.
-    async fn compare(&self, case: &Case, written: u64) -> Result<Outcome> {
-        let slow = is_slow(case);
+    async fn compare(&self, number: u64, case: Case, written: u64) -> Result<Outcome> {
+        let slow = is_slow(&case);
         let lanes = if slow { &self.slow } else { &self.quick };
         let mut repeats = 0;
+        let mut asked = case.clone();
         loop {
-            let (answers, cache_status) = lanes.ask(case, written, slow).await?;
-            let verdict = judge(case, &answers);
+            let (answers, cache_status) = lanes.ask(&asked, written, slow).await?;
+            let verdict = judge(&asked, &answers);
             let again = match &verdict {
                 Verdict::Same | Verdict::Listed(_) => false,
                 Verdict::Unsettled(_) => true,
-                Verdict::Different(_) => may_lag(case),
+                Verdict::Different(_) => may_lag(&case),
             };
             let Some(pause) = REPEATS.get(repeats).filter(|_| again) else {
-                return Ok(Outcome { verdict, answers, cache_status, repeats });
+                return Ok(Outcome { number, case, verdict, answers, cache_status, repeats });
             };
             if let Verdict::Different(difference) = verdict {
                 eprintln!("again: {}: {difference}", case.curl());
             }
             tokio::time::sleep(*pause).await;
             repeats += 1;
+            asked = with_more_time(&case, repeats);
         }
     }
 
     async fn shrunk(&self, world: &World, failures: Vec<Failure>) -> Vec<Failure> {
         let mut shown = Vec::new();
         for failure in failures.into_iter().take(FAILURES) {
-            let fails = async |case: Case| {
-                let outcome = self.compare(&case, world.written).await;
-                outcome.is_ok_and(|outcome| matches!(outcome.verdict, Verdict::Different(_)))
-            };
+            let number = failure.number;
+            let ask = |case: Case| Box::pin(self.compare(number, case, world.written));
+            let fails = async |case: Case| ask(case).await.is_ok_and(|outcome| outcome.differs());
             let case = Box::pin(shrink(failure.case.clone(), 60, fails)).await;
-            let smaller = self.compare(&case, world.written).await;
-            shown.push(match smaller {
-                Ok(Outcome {
-                    verdict: Verdict::Different(difference),
-                    answers,
-                    cache_status,
-                    ..
-                }) => Failure { number: failure.number, case, difference, answers, cache_status },
-                // Not to be repeated: as it was.
-                _ => failure,
-            });
+            let smaller = ask(case).await.ok().and_then(Outcome::failure);
+            // If not to be repeated: as it was.
+            shown.push(smaller.unwrap_or(failure));
         }
         shown
     }
+}
+
+/// A busy machine may not say all in a second.
+fn with_more_time(case: &Case, repeats: usize) -> Case {
+    let mut case = case.clone();
+    for pair in case.query.iter_mut().filter(|pair| *pair == "timeoutSeconds=1") {
+        *pair = format!("timeoutSeconds={}", 1 + 2 * repeats);
+    }
+    case
 }
 
 /// Whether an answer takes a second or more.
@@ -270,7 +262,8 @@ pub(crate) async fn find_mangled(field: Arc<Field>, seed: u64, count: u64) -> Re
     let checks = stream::iter(0..count).map(|number| {
         let (case, runner) = (Generator::new(world, seed, number).case(), &runner);
         async move {
-            let Outcome { verdict, answers, .. } = runner.compare(&case, world.written).await?;
+            let outcome = runner.compare(number, case, world.written).await?;
+            let Outcome { case, verdict, answers, .. } = outcome;
             ensure!(!matches!(verdict, Verdict::Different(_)), "{}: {verdict:?}", case.curl());
             let right = Answers { ours: answers.before.clone(), ..answers.clone() };
             let same = [&verdict, &judge(&case, &right)].into_iter().all(|v| *v == Verdict::Same);

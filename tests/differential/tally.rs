@@ -33,7 +33,7 @@ pub(crate) enum Class {
 }
 
 /// Classes that memory has to answer, or the tester shows nothing.
-const SERVED: [Class; 11] = [
+const SERVED: [Class; 12] = [
     Class::GetAny,
     Class::GetNotOlder,
     Class::ListAny,
@@ -45,6 +45,7 @@ const SERVED: [Class; 11] = [
     Class::WatchStateNotOlder,
     Class::WatchStateLatest,
     Class::WatchEvents,
+    Class::WatchPath,
 ];
 
 /// Classes without a share: what upstream refuses after waiting itself, what is older than memory, and
@@ -52,7 +53,8 @@ const SERVED: [Class; 11] = [
 const FREE: [Class; 4] = [Class::Older, Class::OddPath, Class::ListExactName, Class::Refused];
 
 /// Reasons to forward what memory should have answered. All others say that it is upstream's.
-const MISSES: [&str; 6] = ["cold", "exact-version", "memory", "not-proven", "review", "uncovered"];
+const MISSES: [&str; 7] =
+    ["coalesced", "cold", "exact-version", "memory", "not-proven", "review", "uncovered"];
 
 /// So many requests of a class say something about a share.
 const ENOUGH: usize = 50;
@@ -75,7 +77,9 @@ impl Class {
         let class = Self::regardless_of_age(case, direct);
         let asked = case.past_version().is_some_and(|version| version < start);
         match class {
-            Self::WatchEvents | Self::ListExact | Self::ListContinue if asked => Self::Older,
+            Self::WatchEvents | Self::WatchPath | Self::ListExact | Self::ListContinue if asked => {
+                Self::Older
+            }
             other => other,
         }
     }
@@ -127,21 +131,6 @@ impl Tally {
     /// Adds a difference that the documentation lists.
     pub(crate) fn list(&mut self, heading: &'static str) {
         *self.listed.entry(heading).or_default() += 1;
-    }
-
-    /// Adds what another run counted.
-    pub(crate) fn merge(&mut self, other: Self) {
-        for (class, words) in other.classes {
-            let own = self.classes.entry(class).or_default();
-            for (word, count) in words {
-                *own.entry(word).or_default() += count;
-            }
-        }
-        for (heading, count) in other.listed {
-            *self.listed.entry(heading).or_default() += count;
-        }
-        self.repeated += other.repeated;
-        self.unsettled += other.unsettled;
     }
 
     /// All answers.

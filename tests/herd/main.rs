@@ -1,7 +1,8 @@
 //! Never a herd: many clients that want the same at once cost the API server no more than a few.
 //!
 //! Each test has a gateway of its own, before a real API server, with a stand-in between the two that counts what the gateway
-//! asks and holds back what a test wants held. The sizes are for CI; `WATCHGATE_HERD_PODS` makes the one of the starts another.
+//! asks and holds back what a test wants held. The sizes are for CI; `WATCHGATE_HERD_PODS` sets how many pods there are at
+//! the starts.
 
 mod cold;
 mod lists;

@@ -56,7 +56,7 @@ fn measure() -> Measure {
         },
         false => Measure {
             churn: Duration::from_secs(30),
-            most: Duration::from_secs(105),
+            most: Duration::from_secs(120),
             pause: Duration::from_millis(50),
             disturbed: false,
             events: 100_000,

@@ -6,7 +6,10 @@
 
 #[path = "../history/checker/mod.rs"]
 mod checker;
+mod digests;
 mod faults;
+#[path = "../history/forms/mod.rs"]
+mod forms;
 #[path = "../history/injector/mod.rs"]
 mod injector;
 mod rules;

@@ -97,6 +97,8 @@ fn events_after_a_version() {
     assert_eq!(after(content), Some(Rule::Content));
     let version = vec![added("a/y", 10), seen(Kind::Deleted, "a/x", 5, 5)];
     assert_eq!(after(version), Some(Rule::DeletedVersion));
+    let earlier = vec![added("a/y", 10), seen(Kind::Deleted, "a/x", 10, 5)];
+    assert_eq!(after(earlier), Some(Rule::DeletedVersion));
     let kind = vec![seen(Kind::Modified, "a/y", 10, 10)];
     assert_eq!(after(kind), Some(Rule::Kind));
 }

@@ -43,6 +43,7 @@ pub(crate) async fn have_every_attribute(front: Arc<Front>) -> Result<()> {
     let namespace = "asking";
     let (client, _) = reader(&front, namespace, "asking").await?;
     let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+    let deprecated = path.replace("/v1/", "/v1/watch/");
     let plain = |verb: &str| json!({ "verb": verb, "version": "v1", "resource": "configmaps", "namespace": namespace });
     let with = |verb: &str, more: Value| {
         let (mut whole, Value::Object(more)) = (plain(verb), more) else { return Value::Null };
@@ -75,6 +76,11 @@ pub(crate) async fn have_every_attribute(front: Arc<Front>) -> Result<()> {
                     "fieldSelector": raw("metadata.name!=x"),
                 }),
             ),
+        ),
+        // With the verb in the path a name counts, and selectors do not.
+        (
+            format!("{deprecated}/kept?resourceVersion=0&labelSelector=app%3Dkept"),
+            with("watch", json!({ "name": "kept" })),
         ),
     ];
     for (target, expected) in cases {

@@ -27,14 +27,21 @@ pub(crate) async fn of_one_name(front: Arc<Front>) -> Result<()> {
     }]);
     rights::grant(&front, namespace, "named", rules).await?;
     let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+    let deprecated = format!("/api/v1/watch/namespaces/{namespace}/configmaps");
     let selected = "resourceVersion=0&fieldSelector=metadata.name%3Dkept";
     let allowed = [
         (format!("{path}/kept?resourceVersion=0"), false),
         (format!("{path}?{selected}"), false),
         (format!("{path}?watch=true&{selected}"), true),
+        (format!("{deprecated}/kept?resourceVersion=0"), true),
     ];
     let refused = [
         (format!("{path}/other?resourceVersion=0"), false),
+        // That there is no such object is not said either.
+        (format!("{path}/absent?resourceVersion=0"), false),
+        // With the verb in the path no selector gives a name.
+        (format!("{deprecated}?{selected}"), true),
+        (format!("{deprecated}/other?resourceVersion=0"), true),
         (format!("{path}?resourceVersion=0"), false),
         (format!("{path}?resourceVersion=0&fieldSelector=metadata.name%3Dother"), false),
         (format!("{path}?resourceVersion=0&fieldSelector=metadata.name!%3Dother"), false),

@@ -74,6 +74,42 @@ fn a_replay_is_not_touched_by_what_comes_later() {
     assert_eq!(numbers(replay), (501..1000).collect::<Vec<_>>());
 }
 
+#[test]
+fn what_is_put_before_is_read_first_and_goes_first() {
+    let now = Instant::now();
+    for count in [0, 1, CHUNK, 2 * CHUNK + 7] {
+        let first = 1000 - count as u64;
+        let mut log = Log::new(version(999), LogBudget { bytes: 1 << 20, age: Duration::MAX });
+        (1000..1300).for_each(|number| log.push(event(number), now));
+        let weight = log.weight();
+        let earlier: Vec<_> = (first..1000).map(event).collect();
+        assert!(log.prepend(version(first - 1), &earlier, now));
+        assert_eq!(log.start(), version(first - 1));
+        assert!(log.since(version(first - 2)).is_none());
+        assert_eq!(log.weight(), weight + earlier.iter().map(|event| event.weight()).sum::<u64>());
+        for after in [first - 1, first, 999, 1000, 1200] {
+            let expected: Vec<_> = (after.max(first - 1) + 1..1300).collect();
+            assert_eq!(log.since(version(after)).map(numbers), Some(expected), "{count}");
+        }
+        log.limit(weight, now);
+        assert!(log.start() >= version(999) && log.weight() <= weight, "{count}");
+        assert_eq!(numbers(log.since(log.start()).unwrap()).last(), Some(&1299));
+    }
+}
+
+#[test]
+fn what_has_no_room_or_comes_later_is_not_put_before() {
+    let now = Instant::now();
+    let mut log = log(1 << 20, 60);
+    (11..20).for_each(|number| log.push(event(number), now));
+    log.limit(log.weight() + event(9).weight(), now);
+    assert!(!log.prepend(version(7), &[event(8), event(9)], now), "no room");
+    assert!(!log.prepend(version(11), &[], now), "not before");
+    assert_eq!((log.start(), log.len()), (version(10), 9));
+    assert!(log.prepend(version(8), &[event(9)], now));
+    assert_eq!(log.since(version(8)).map(numbers).unwrap().len(), 10);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 

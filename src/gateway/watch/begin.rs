@@ -1,16 +1,20 @@
 //! How a watch begins: with a state, after a version, or after whatever is now.
 //!
 //! Guarantees: the state is taken together with the subscription, so no event falls between the two.
-//! What the log does not cover is said, not served.
+//! What the log does not cover is said, not served: before that it is extended backwards if that can
+//! be done soon, and a version that upstream itself no longer has is refused in upstream's words.
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use rand::RngExt as _;
 
 use crate::{
     api::{
+        negotiate::MediaType,
         options::{EventsAfter, WatchRequest, WatchStart, WatchTimeout},
-        resource::Scope,
+        status::Status,
+        version::ResourceVersion,
     },
     cache::audience::AudienceKey,
     gateway::{list, reason::ForwardReason, state::Readable},
@@ -18,12 +22,50 @@ use crate::{
         hub::Hub,
         shard::{NotCovered, Shard},
     },
+    upstream::history::Histories,
 };
 
 use super::{Limits, Start, WatchBody};
 
 /// Upstream's choice when a watch names no timeout (semantics §5.5).
 const WATCH_SECONDS: std::ops::Range<u64> = 1800..3600;
+
+/// What a watch from before the log waits for the log to be extended.
+const COVER: Duration = Duration::from_secs(3);
+
+/// Waits until the shard's log reaches back to where the watch begins, or it is clear that it won't.
+pub(in crate::gateway) async fn cover(
+    histories: &Histories,
+    shard: &Arc<Shard>,
+    request: &WatchRequest,
+) {
+    if let Some(version) = resumed_at(request) {
+        histories.cover(shard, version, COVER).await;
+    }
+}
+
+/// The stream with which upstream would refuse a watch that is not covered: one ERROR event
+/// (semantics §5.1). `None` when upstream may still have what happened since.
+pub(in crate::gateway) fn refusal(
+    histories: &Histories,
+    shard: &Shard,
+    request: &WatchRequest,
+) -> Option<Bytes> {
+    let version = resumed_at(request)?;
+    let status = Status::watch_expired(version, histories.floor_above(shard, version)?);
+    let status = match shard.key().representation.media_type() {
+        MediaType::Json => status.to_json(),
+        MediaType::Protobuf => status.to_protobuf(),
+    };
+    Some(shard.codec().frame_error(&status))
+}
+
+fn resumed_at(request: &WatchRequest) -> Option<ResourceVersion> {
+    match request.start {
+        WatchStart::Events(EventsAfter::Version(version)) => Some(version),
+        _ => None,
+    }
+}
 
 /// The body of a watch of a shard that meets the request's requirement.
 ///
@@ -33,7 +75,6 @@ pub(in crate::gateway) fn begin(
     readable: &Readable,
     shard: &Arc<Shard>,
     hub: &Arc<Hub>,
-    scope: Scope,
     request: &WatchRequest,
     audience: AudienceKey,
     limits: Limits,
@@ -50,7 +91,9 @@ pub(in crate::gateway) fn begin(
             let (subscription, snapshot) = state.map_err(not_covered)?;
             let version = readable.begins_at(&snapshot)?;
             let start = Start::State {
-                objects: snapshot.objects.owned_range(list::key_range(&audience, scope)),
+                objects: snapshot
+                    .objects
+                    .owned_range(list::key_range(&audience, shard.resource().scope)),
                 version,
                 announce_end: marks_end,
             };

@@ -12,11 +12,12 @@ pub mod documents;
 pub mod driver;
 mod release;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use http::HeaderValue;
+use tokio::{sync::watch, time::timeout};
 
 use crate::api::{
     release::ReadRules,
@@ -57,6 +58,7 @@ enum Knowledge {
 #[derive(Clone, Debug, Default)]
 pub struct Types {
     table: Arc<ArcSwap<TypeTable>>,
+    known: Arc<watch::Sender<bool>>,
 }
 
 // === impl Types ===
@@ -74,7 +76,21 @@ impl Types {
 
     /// Shows another table; returns the one before.
     pub fn replace(&self, table: TypeTable) -> Arc<TypeTable> {
-        self.table.swap(Arc::new(table))
+        let before = self.table.swap(Arc::new(table));
+        self.known.send_replace(true);
+        before
+    }
+
+    /// Whether a table was ever shown.
+    pub fn are_known(&self) -> bool {
+        *self.known.borrow()
+    }
+
+    /// Waits for the first table, but not longer than `patience`.
+    pub async fn wait_until_known(&self, patience: Duration) {
+        let mut known = self.known.subscribe();
+        // Either way the caller goes on.
+        let _in_time = timeout(patience, known.wait_for(|known| *known)).await;
     }
 }
 
@@ -134,5 +150,25 @@ impl TypeTable {
     /// Whether no type is known.
     pub fn is_empty(&self) -> bool {
         self.types.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_types_goes_on_with_the_first_table_or_without() {
+        let types = Types::default();
+        types.wait_until_known(Duration::from_secs(3)).await;
+        assert!(!types.are_known(), "in vain");
+        let waiting = tokio::spawn({
+            let types = types.clone();
+            async move { types.wait_until_known(Duration::from_secs(3600)).await }
+        });
+        tokio::task::yield_now().await;
+        types.replace(TypeTable::default());
+        waiting.await.unwrap();
+        assert!(types.are_known());
     }
 }

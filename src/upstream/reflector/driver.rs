@@ -16,14 +16,14 @@ use tracing::{debug, info, warn};
 
 use crate::{
     api::version::ResourceVersion,
-    cache::watch_cache::{Fill, Violation},
+    cache::watch_cache::{Fill, Snapshot, Violation},
     codec::bookmark_template::BookmarkTemplate,
     shards::shard::{Progress, Shard},
     upstream::{
         Lane, RequestBody, Upstream, UpstreamBody,
-        probe::probe,
+        probe::{Probed, sample},
         reflector::{
-            machine::{Ask, Effect, Reflector, Step, Verdict},
+            machine::{Ask, Effect, Reflector, Standing, Step, Verdict},
             template,
         },
     },
@@ -35,6 +35,10 @@ pub type WentBack = Arc<dyn Fn(&Shard, &Violation) + Send + Sync>;
 /// A stream that goes on this much longer than its own deadline has a peer that lost count.
 const OVERTIME: Duration = Duration::from_secs(30);
 
+/// What was probed after a stream was lost must be reached within this time after it was resumed:
+/// upstream sends at once what happened meanwhile.
+const CATCHING_UP: Duration = Duration::from_secs(3);
+
 /// The head of an answer must arrive within this time; upstream's own limit is 60 s.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(70);
 
@@ -43,16 +47,18 @@ pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
     let reflector = Reflector::new(shard.resource(), shard.key().representation);
     let mut cleared = shard.progress();
     let seen = cleared.borrow_and_update().cleared;
-    let (broke, learning) = (false, None);
+    let (expected, learning) = (None, None);
     let mut driver =
-        Driver { shard, upstream, went_back, reflector, cleared, seen, broke, learning };
+        Driver { shard, upstream, went_back, reflector, cleared, seen, expected, learning };
     loop {
         // Whatever the machine wanted to go on with is gone.
         if driver.was_cleared() {
+            driver.expected = None;
             driver.reflector.begin_anew(Instant::now());
         }
         match driver.reflector.next(Instant::now(), rand::random()) {
             Step::Wait(wait) => driver.wait(wait).await,
+            Step::Probe(_) => driver.probe().await,
             Step::Send(ask) => driver.perform(ask).await,
         }
     }
@@ -66,10 +72,16 @@ struct Driver {
     cleared: watch::Receiver<Progress>,
     /// How often the shard had been emptied when that was last looked at.
     seen: u64,
-    /// Whether the last stream or request broke: another store may stand behind the next.
-    broke: bool,
+    /// What the stream must lead to after it was lost and resumed.
+    expected: Option<Expected>,
     /// A bookmark on its way, where the fill brought none.
     learning: Option<Learning>,
+}
+
+/// What the store held when it was probed, and until when the shard must have got there.
+struct Expected {
+    probed: Probed,
+    until: Instant,
 }
 
 /// A request for a bookmark.
@@ -81,13 +93,8 @@ impl Driver {
     async fn perform(&mut self, ask: Ask) {
         debug!(shard = %self.shard.key(), target = ask.target, "asking upstream");
         let mut effects = Vec::new();
-        if ask.resumes && self.broke && !self.is_same_store(&mut effects).await {
-            self.act(effects);
-            return;
-        }
         match send(&self.upstream, &ask).await {
             Err(reason) => {
-                self.broke = true;
                 self.reflector.failed(&reason, Instant::now(), &mut effects);
             }
             Ok(response) => {
@@ -117,32 +124,64 @@ impl Driver {
         let _ended_early = timeout(time, emptied).await;
     }
 
-    /// After a break: asks how far the store is before going on. One that was restored from the past
-    /// would keep a watch from the future silent, and later continue another history.
-    async fn is_same_store(&mut self, effects: &mut Vec<Effect>) -> bool {
-        let gvr = &self.shard.key().gvr;
-        let found = match probe(&self.upstream, gvr, usize::MAX).await {
-            Ok(probed) => probed.version,
-            Err(error) => {
-                self.reflector.failed(&error.to_string(), Instant::now(), effects);
-                return false;
-            }
+    /// After a lost stream: asks what the store holds before going on. One that was restored from the
+    /// past would keep a watch from the future silent, and later continue another history.
+    async fn probe(&mut self) {
+        let held = self.shard.snapshot();
+        let standing = match sample(&self.upstream, &self.shard.key().gvr).await {
+            Err(error) if error.is_answer() => Standing::Refused(error.to_string()),
+            Err(error) => Standing::Unreachable(error.to_string()),
+            Ok(probed) => self.judge(probed, held.as_deref()),
         };
-        self.broke = false;
-        match self.shard.resource_version() {
-            Some(shown) if found < shown => {
-                (self.went_back)(&self.shard, &Violation::WentBack { found, shown });
-                false
+        let mut effects = Vec::new();
+        self.reflector.probed(standing, Instant::now(), &mut effects);
+        self.act(effects);
+    }
+
+    fn judge(&mut self, probed: Probed, held: Option<&Snapshot>) -> Standing {
+        let Some(held) = held else { return Standing::Continues };
+        if let Some(violation) = probed.contradicts(held) {
+            // Unless somebody else noticed while the probe was under way.
+            if self.cleared.borrow().cleared == self.seen {
+                (self.went_back)(&self.shard, &violation);
             }
-            _ => true,
+            return Standing::WentBack;
+        }
+        let until = Instant::now() + CATCHING_UP;
+        self.expected = (!probed.is_part_of(held)).then_some(Expected { probed, until });
+        Standing::Continues
+    }
+
+    /// Whether the shard went where the probe said that it must, as far as that can be told.
+    fn check_expected(&mut self) {
+        let Some(Expected { probed, until }) = &self.expected else { return };
+        let Some(held) = self.shard.snapshot() else { return };
+        let (found, shown) = (probed.version, held.resource_version);
+        if probed.is_part_of(&held) {
+            self.expected = None;
+        } else if shown >= found {
+            let beginning = self.shard.beginning().filter(|beginning| beginning.version <= found);
+            let follows = beginning
+                .is_none_or(|beginning| probed.follows_from(&beginning.versions_at(found)));
+            self.expected = None;
+            if !follows {
+                (self.went_back)(&self.shard, &Violation::Rewritten { found, shown });
+                self.reflector.begin_anew(Instant::now());
+            }
+        } else if Instant::now() >= *until {
+            info!(shard = %self.shard.key(), "a resumed stream does not catch up: filling anew");
+            self.expected = None;
+            self.reflector.begin_anew(Instant::now());
         }
     }
 
     async fn read(&mut self, mut body: UpstreamBody, ask: &Ask) {
         let seen = self.seen;
-        let deadline = Instant::now() + ask.ends_after + OVERTIME;
+        let overtime = Instant::now() + ask.ends_after + OVERTIME;
         while self.reflector.wants_more() {
             let mut effects = Vec::new();
+            let catching_up = self.expected.as_ref().map(|expected| expected.until);
+            let deadline = catching_up.unwrap_or(overtime);
             let frame = tokio::select! {
                 biased;
                 _ = self.cleared.wait_for(|progress| progress.cleared != seen) => return,
@@ -155,6 +194,8 @@ impl Driver {
                 }
             };
             match frame {
+                // What was expected did not come: said below.
+                Err(_) if catching_up.is_some() => {}
                 Err(_) => {
                     self.reflector.failed(
                         "the stream did not end in time",
@@ -163,7 +204,6 @@ impl Driver {
                     );
                 }
                 Ok(Some(Err(error))) => {
-                    self.broke = true;
                     self.reflector.failed(&error.to_string(), Instant::now(), &mut effects);
                 }
                 Ok(None) => {
@@ -202,6 +242,7 @@ impl Driver {
                 }
                 Effect::Fill { objects, version, requested } => {
                     let count = objects.len();
+                    self.expected = None;
                     let filled = self.shard.fill(objects, version, requested, self.seen);
                     self.learn(version);
                     filled.map(|fill| match fill {
@@ -229,13 +270,14 @@ impl Driver {
             };
             if let Err(violation) = outcome {
                 warn!(shard = %self.shard.key(), %violation, "filling the shard anew");
-                if matches!(violation, Violation::WentBack { .. }) {
+                if violation.is_a_restore() {
                     (self.went_back)(&self.shard, &violation);
                 }
                 self.reflector.begin_anew(Instant::now());
                 return;
             }
         }
+        self.check_expected();
     }
 }
 

@@ -2,8 +2,9 @@
 //
 // One binary holds everything because nearly all of the build time is spent in the packages which the parts share. The first
 // argument picks the part: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kubectl run the published code of
-// their projects through its own command constructors, unchanged and with its own flags. kubelet-stand-in, informers, compare
-// and churn are written for these tests and described in the packages of their names.
+// their projects through its own command constructors, unchanged and with its own flags. etcd-snapshot stands for what etcdctl
+// and etcdutl do with snapshots. It, kubelet-stand-in, informers, compare and churn are written for these tests and described
+// in packages of their own.
 package main
 
 import (
@@ -31,11 +32,13 @@ import (
 	"watchgate.test/components/internal/compare"
 	"watchgate.test/components/internal/informers"
 	"watchgate.test/components/internal/standin"
+	"watchgate.test/components/internal/storesnapshot"
 )
 
 // parts maps the first argument to what it runs. Each finds its own name and flags in os.Args and never returns.
 var parts = map[string]func(){
 	"etcd":                    func() { etcdmain.Main(os.Args) },
+	"etcd-snapshot":           func() { run(storesnapshot.Command()) },
 	"kube-apiserver":          func() { run(apiserver.NewAPIServerCommand()) },
 	"kube-controller-manager": func() { run(controllermanager.NewControllerManagerCommand()) },
 	"kube-scheduler":          func() { run(scheduler.NewSchedulerCommand()) },

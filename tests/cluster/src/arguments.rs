@@ -6,11 +6,11 @@ use crate::options::Builder;
 use crate::secrets::Secrets;
 
 /// etcd's arguments: one member, plain HTTP, and no waiting for the disk, since the data die with the test.
-pub(crate) fn etcd(directory: &Path, client_port: u16, peer_port: u16) -> Vec<String> {
+pub(crate) fn etcd(data_directory: &Path, client_port: u16, peer_port: u16) -> Vec<String> {
     let client = format!("http://127.0.0.1:{client_port}");
     let peer = format!("http://127.0.0.1:{peer_port}");
     vec![
-        format!("--data-dir={}", directory.join("etcd").display()),
+        format!("--data-dir={}", data_directory.display()),
         format!("--listen-client-urls={client}"),
         format!("--advertise-client-urls={client}"),
         format!("--listen-peer-urls={peer}"),

@@ -1,8 +1,9 @@
 //! The cluster itself: etcd and kube-apiserver on loopback, in a scratch directory which goes with them.
 //!
 //! etcd speaks plain HTTP and keeps its data without waiting for the disk. The API server can be stopped, killed and started
-//! again at the same port with the same data. It is always ended before etcd, without which it wouldn't end. With
-//! `WATCHGATE_CLUSTER_KEEP` set in the environment the directory stays, keys included.
+//! again at the same port with the same data. It is always ended before etcd, without which it wouldn't end. etcd's data can
+//! be set back to an earlier state: see `restore.rs`. With `WATCHGATE_CLUSTER_KEEP` set in the environment the directory
+//! stays, keys included.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +19,7 @@ use crate::arguments;
 use crate::audit::{self, Audit};
 use crate::authority::{Authority, Identity};
 use crate::client::{Client, ClientBuilder};
+use crate::etcd::Etcd;
 use crate::kubeconfig::{self, Credentials};
 use crate::kubectl::{self, Output};
 use crate::options::Builder;
@@ -38,7 +40,7 @@ const ATTEMPTS: usize = 3;
 pub struct Cluster {
     // Fields are dropped in this order: the API server goes before etcd, the directory last.
     api_server: tokio::sync::Mutex<Option<Process>>,
-    etcd: Process,
+    etcd: tokio::sync::Mutex<Etcd>,
     api_server_program: parking_lot::Mutex<Program>,
     api_server_args: Vec<String>,
     port: u16,
@@ -84,11 +86,11 @@ impl Cluster {
         std::fs::write(path.join("audit-policy.json"), policy.to_string())?;
         let (port, etcd_port, peer_port) = (ports::free()?, ports::free()?, ports::free()?);
 
-        let mut command = etcd.command();
-        command.args(arguments::etcd(path, etcd_port, peer_port)).current_dir(path);
+        let mut etcd = Etcd::new(etcd.clone(), path, etcd_port, peer_port);
+        etcd.start()?;
         let cluster = Self {
             api_server: tokio::sync::Mutex::new(None),
-            etcd: Process::spawn("etcd", command, &path.join("etcd.log"))?,
+            etcd: tokio::sync::Mutex::new(etcd),
             api_server_program: parking_lot::Mutex::new(api_server.clone()),
             api_server_args: arguments::api_server(path, &secrets, options, (port, etcd_port)),
             port,
@@ -187,8 +189,7 @@ impl Cluster {
         if let Some(process) = self.api_server.into_inner() {
             process.terminate(STOP_PATIENCE).await?;
         }
-        self.etcd.terminate(STOP_PATIENCE).await?;
-        Ok(())
+        self.etcd.into_inner().stop().await
     }
 
     /// `https://127.0.0.1:PORT`, the same for the cluster's whole life.
@@ -224,6 +225,10 @@ impl Cluster {
     /// A client certificate in `system:masters`.
     pub fn admin(&self) -> &Identity {
         &self.secrets.admin
+    }
+
+    pub(crate) fn etcd(&self) -> &tokio::sync::Mutex<Etcd> {
+        &self.etcd
     }
 
     pub(crate) fn secrets(&self) -> &Secrets {

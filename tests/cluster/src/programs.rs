@@ -63,8 +63,8 @@ impl Programs {
             || go_build::go().is_ok()
     }
 
-    /// The program `name`: `etcd`, `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `kubectl`,
-    /// `kubelet-stand-in`, `informers`, `compare` or `churn`. It blocks while it builds, which takes minutes the first time.
+    /// The program `name`: `etcd`, `etcd-snapshot`, `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`,
+    /// `kubectl`, `kubelet-stand-in`, `informers`, `compare` or `churn`. It blocks while it builds, which takes minutes the first time.
     ///
     /// # Errors
     /// When there is no such program and the components can't be built.

@@ -69,12 +69,16 @@ impl<'a> Generator<'a> {
         let index =
             self.weighted_index(|kind| if kind.made == Made::Elsewhere { 1 } else { kind.weight });
         let kind = &KINDS[index];
-        let namespace = self.weighted(&[(Some(NAMESPACES[0]), 3), (None, 1)]);
+        // Others renew leases elsewhere, at any time.
+        let everywhere = u32::from(kind.resource != "leases");
+        let namespace = self.weighted(&[(Some(NAMESPACES[0]), 3), (None, everywhere)]);
         let place = Place { kind, index, namespace: namespace.filter(|_| kind.namespaced) };
         let mut case = Case::new(Shape::Collection, &place.collection());
         self.add_watch_options(&mut case, place);
-        case.query.retain(|pair| !pair.starts_with("timeoutSeconds"));
-        case.query.push("timeoutSeconds=3".to_owned());
+        // Neither one that ends before the writes, nor one that waits for a version of the future.
+        let far = |pair: &str| pair.contains("99999999") || pair.contains("18446744073709551615");
+        case.query.retain(|pair| !pair.starts_with("timeoutSeconds") && !far(pair));
+        case.query.push("timeoutSeconds=8".to_owned());
         self.add_headers(&mut case);
         // Tables tell ages, and what was written can't be asked again.
         case.headers.retain(|(_, value)| !value.contains("as=Table"));

@@ -200,7 +200,11 @@ impl<'a> Live<'a> {
             self.version = seen.version;
             return Ok(());
         }
+        let is_due = |due: &Event| {
+            (due.kind, &due.key, due.content) == (Kind::Deleted, &seen.key, seen.content)
+        };
         let rule = match (view.place(seen.version), &due) {
+            (_, Some(due)) if seen.kind == Kind::Deleted && is_due(due) => Rule::DeletedVersion,
             (Some(place), _) if place > self.next => Rule::Gap,
             (Some(place), _) if place < self.began => Rule::Order,
             (Some(place), _) if place < self.next => Rule::Duplicate,
@@ -208,9 +212,6 @@ impl<'a> Live<'a> {
             (Some(_), Some(due)) if due.kind != seen.kind => Rule::Kind,
             (Some(_), Some(due)) if due.content != seen.content => Rule::Content,
             (Some(_), _) => Rule::Order,
-            (None, Some(due)) if due.kind == Kind::Deleted && due.key == seen.key => {
-                Rule::DeletedVersion
-            }
             (None, _) => Rule::Foreign,
         };
         let what = format!("after {}: {seen:?} where {due:?} is due", self.version);

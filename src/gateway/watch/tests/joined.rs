@@ -19,7 +19,7 @@ use crate::{
         watch_cache::{Fill, Violation},
     },
     codec::watch_event::Form,
-    upstream::reflector::machine::{Effect, Reflector, Step, Verdict},
+    upstream::reflector::machine::{Effect, Reflector, Standing, Step, Verdict},
 };
 
 #[derive(Clone, Debug)]
@@ -121,8 +121,9 @@ struct Joined {
     /// Which of all stores the shard shows.
     epoch: usize,
     backup: Option<Store>,
-    /// Whether the last stream or request broke, after which the driver asks how far the store is.
-    broke: bool,
+    /// Whether the next request finds nobody: the store was restored, and what stood before it
+    /// begins anew.
+    is_down: bool,
     cleared: u64,
     /// The highest version shown since the shard was emptied.
     highest: u64,
@@ -154,7 +155,7 @@ impl Joined {
             past: Vec::new(),
             epoch: 0,
             backup: None,
-            broke: false,
+            is_down: false,
             cleared: 0,
             highest: 0,
             covered_from: 0,
@@ -229,14 +230,15 @@ impl Joined {
                 self.now += wait;
                 return;
             }
-            Step::Send(ask) => ask,
-        };
-        if ask.resumes && std::mem::take(&mut self.broke) {
-            let shown = self.world.shard.resource_version();
-            if shown.is_some_and(|shown| self.upstream.store.version() < shown.get()) {
-                self.went_back();
+            Step::Probe(_) => {
+                self.probe();
                 return;
             }
+            Step::Send(ask) => ask,
+        };
+        if std::mem::take(&mut self.is_down) {
+            self.fail("connection refused");
+            return;
         }
         let status = match self.upstream.ask(&ask.target) {
             Answer::Status(status) => status,
@@ -245,6 +247,19 @@ impl Joined {
         let (verdict, effect) = self.reflector.answered(status, None, self.now);
         assert_eq!(verdict == Verdict::Read, status == StatusCode::OK);
         self.act(effect.into_iter().collect());
+    }
+
+    /// What the driver learns of the store after a lost stream: its version.
+    fn probe(&mut self) {
+        let shown = self.world.shard.resource_version();
+        let went_back = shown.is_some_and(|shown| self.upstream.store.version() < shown.get());
+        let standing = if went_back { Standing::WentBack } else { Standing::Continues };
+        if went_back {
+            self.went_back();
+        }
+        let mut effects = Vec::new();
+        self.reflector.probed(standing, self.now, &mut effects);
+        self.act(effects);
     }
 
     /// Whether more may arrive.
@@ -279,12 +294,15 @@ impl Joined {
 
     fn break_off(&mut self) {
         if self.upstream.is_answering() {
-            let mut effects = Vec::new();
-            self.reflector.failed("connection reset", self.now, &mut effects);
-            self.upstream.hang_up();
-            self.act(effects);
-            self.broke = true;
+            self.fail("connection reset");
         }
+    }
+
+    fn fail(&mut self, reason: &str) {
+        let mut effects = Vec::new();
+        self.reflector.failed(reason, self.now, &mut effects);
+        self.upstream.hang_up();
+        self.act(effects);
     }
 
     fn end(&mut self) {
@@ -317,7 +335,7 @@ impl Joined {
     fn restore(&mut self) {
         let Some(backup) = self.backup.clone() else { return };
         self.break_off();
-        self.broke = true;
+        self.is_down = true;
         let is_shared = self.highest <= backup.version();
         let was_noticed = self.epoch == self.past.len();
         self.past.push(self.upstream.restore(backup));

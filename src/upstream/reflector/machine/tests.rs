@@ -3,10 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::fixture::{Pod, bookmark_json, codec, line, pods};
+use crate::{
+    cache::fixture::{Pod, bookmark_json, codec, line, pods},
+    codec::watch_event::WatchEvent,
+};
 
 /// The machine with its clock, and all that it has handed over.
-struct Script {
+pub(super) struct Script {
     reflector: Reflector,
     now: Instant,
     effects: Vec<Effect>,
@@ -15,49 +18,69 @@ struct Script {
 // === impl Script ===
 
 impl Script {
-    fn new() -> Self {
-        let reflector = Reflector::new(&pods(), Representation::Json);
+    pub(super) fn new() -> Self {
+        Self::of(&pods())
+    }
+
+    pub(super) fn of(resource: &ResourceType) -> Self {
+        let reflector = Reflector::new(resource, Representation::Json);
         Self { reflector, now: Instant::now(), effects: Vec::new() }
     }
 
     /// Filled by a streaming list at version 10 with one Pod.
-    fn filled() -> Self {
-        let mut script = Self::new();
+    pub(super) fn filled() -> Self {
+        Self::new().fill()
+    }
+
+    pub(super) fn fill(self) -> Self {
+        let mut script = self;
         script.ask();
         script.answer(200);
         script.receive(&initial());
         script
     }
 
-    fn later(&mut self, seconds: u64) -> &mut Self {
+    pub(super) fn later(&mut self, seconds: u64) -> &mut Self {
         self.now += Duration::from_secs(seconds);
         self
     }
 
-    fn step(&mut self) -> Step {
+    pub(super) fn step(&mut self) -> Step {
         self.reflector.next(self.now, 0.5)
     }
 
-    fn ask(&mut self) -> Ask {
+    /// The next request, after a probe if it takes one.
+    pub(super) fn ask(&mut self) -> Ask {
         match self.step() {
             Step::Send(ask) => ask,
             Step::Wait(wait) => panic!("waits {wait:?}"),
+            Step::Probe(_) => {
+                self.probed(Standing::Continues);
+                match self.step() {
+                    Step::Send(ask) => ask,
+                    other => panic!("{other:?} after a probe"),
+                }
+            }
         }
+    }
+
+    pub(super) fn probed(&mut self, standing: Standing) {
+        self.reflector.probed(standing, self.now, &mut self.effects);
     }
 
     /// With `random` at a half, what failures in a row call for and no more.
-    fn wait(&mut self) -> Duration {
+    pub(super) fn wait(&mut self) -> Duration {
         match self.step() {
             Step::Wait(wait) => wait,
-            Step::Send(ask) => panic!("asks {}", ask.target),
+            other => panic!("{other:?} without a wait"),
         }
     }
 
-    fn answer(&mut self, status: u16) -> Verdict {
+    pub(super) fn answer(&mut self, status: u16) -> Verdict {
         self.answer_after(status, None)
     }
 
-    fn answer_after(&mut self, status: u16, retry_after: Option<u64>) -> Verdict {
+    pub(super) fn answer_after(&mut self, status: u16, retry_after: Option<u64>) -> Verdict {
         let status = StatusCode::from_u16(status).unwrap();
         let retry_after = retry_after.map(Duration::from_secs);
         let (verdict, effect) = self.reflector.answered(status, retry_after, self.now);
@@ -65,17 +88,21 @@ impl Script {
         verdict
     }
 
-    fn receive(&mut self, bytes: &[u8]) {
+    pub(super) fn receive(&mut self, bytes: &[u8]) {
         let chunk = Bytes::copy_from_slice(bytes);
         self.reflector.received(chunk, &codec(), self.now, &mut self.effects);
     }
 
-    fn end(&mut self) {
+    pub(super) fn fail(&mut self, reason: &str) {
+        self.reflector.failed(reason, self.now, &mut self.effects);
+    }
+
+    pub(super) fn end(&mut self) {
         self.reflector.ended(&codec(), self.now, &mut self.effects);
     }
 
     /// What was handed over since the last call, in short.
-    fn taken(&mut self) -> Vec<String> {
+    pub(super) fn taken(&mut self) -> Vec<String> {
         self.effects.drain(..).filter_map(|effect| describe(&effect)).collect()
     }
 }
@@ -115,7 +142,7 @@ fn initial() -> Vec<u8> {
     [pod_frame("ADDED", "a", 7), frame("BOOKMARK", &bookmark_json(10, true))].concat()
 }
 
-fn error_frame(code: i32) -> Vec<u8> {
+pub(super) fn error_frame(code: i32) -> Vec<u8> {
     let status = format!(
         r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"Failure","message":"so it is","reason":"Expired","code":{code}}}"#
     );
@@ -310,12 +337,12 @@ fn errors_that_last_end_what_can_not_be_continued() {
         script.later(seconds).answer(500);
         assert!(script.taken()[0].starts_with("failure: "));
         script.wait();
-        assert!(script.ask().resumes);
+        assert!(script.ask().target.contains("&resourceVersion=10"));
     }
     script.later(11).answer(500);
     assert!(script.taken()[0].starts_with("withdraw: "), "after half a minute of errors");
     script.wait();
-    assert!(!script.ask().resumes);
+    assert!(script.ask().target.contains("sendInitialEvents"));
 }
 
 #[test]
@@ -368,16 +395,31 @@ fn garbage_fills_anew_and_keeps_what_came_before() {
 fn waits_grow_until_a_stream_has_lasted() {
     let mut script = Script::filled();
     let mut waits = Vec::new();
+    script.fail("no route");
     for _ in 0..12 {
-        script.reflector.failed("no route", script.now, &mut script.effects);
         waits.push(script.wait().as_millis());
-        script.ask();
+        assert!(matches!(script.step(), Step::Probe(_)));
+        script.probed(Standing::Unreachable("no route".into()));
     }
+    script.wait();
+    script.ask();
     assert_eq!(waits[..4], [200, 400, 800, 1600]);
     assert_eq!(waits[11], 5_000, "trying to reach it costs upstream nothing");
     script.answer(200);
     script.later(5).receive(&error_frame(500));
-    assert_eq!(script.wait().as_millis(), 30_000, "five seconds are no success");
+    assert_eq!(
+        script.wait().as_millis(),
+        1_600,
+        "upstream is back, but five seconds are no success"
+    );
+    let refused: Vec<_> = (0..5)
+        .map(|_| {
+            script.ask();
+            script.answer(500);
+            script.wait().as_millis()
+        })
+        .collect();
+    assert_eq!(refused, [3_200, 6_400, 12_800, 25_600, 30_000], "it answers, but not as it should");
     script.ask();
     script.answer(200);
     script.later(11).receive(&error_frame(500));
@@ -446,6 +488,7 @@ enum Happening {
     Fail,
     Anew,
     Later(u64),
+    Probed(Standing),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -459,6 +502,13 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Fail),
         1 => Just(Happening::Anew),
         1 => (0..20_u64).prop_map(Happening::Later),
+        2 => prop_oneof![
+            Just(Standing::Continues),
+            Just(Standing::WentBack),
+            Just(Standing::Unreachable("so".into())),
+            Just(Standing::Refused("so".into())),
+        ]
+        .prop_map(Happening::Probed),
     ]
 }
 
@@ -496,6 +546,7 @@ proptest! {
                 }
                 Happening::Anew => script.reflector.begin_anew(script.now),
                 Happening::Later(seconds) => drop(script.later(seconds)),
+                Happening::Probed(standing) => script.probed(standing),
             }
         }
         let mut filled = false;

@@ -1,0 +1,258 @@
+//! What happened before a shard's log begins: one shared extension instead of a watch for each.
+//!
+//! After a restart of the gateway every client resumes its watches at versions from before the logs.
+//! Those who ask within a tenth of a second, or half a second more if they are many, are served by
+//! one upstream watch per shard, from the least version asked for and some way below it for those
+//! still to come. What it brings is proven complete (`cache::backlog`) and put before the log. Where
+//! upstream refuses, its floor is remembered and later watches are refused from memory.
+//!
+//! Guarantees: per shard one extension runs and at most one waits; whatever goes wrong leaves the
+//! log as it is, and whoever waited is forwarded. Does not answer watches: `gateway::watch` does.
+
+mod extension;
+mod floor;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
+use tracing::{debug, info};
+
+use crate::{
+    api::version::ResourceVersion,
+    shards::shard::{Shard, ShardId},
+    upstream::{Upstream, turns::Turns},
+};
+
+use self::extension::{NotExtended, Range, extend};
+
+pub use self::floor::{Epoch, Floors};
+
+/// The histories of all shards of one upstream.
+pub struct Histories {
+    upstream: Upstream,
+    floors: Floors,
+    background: Handle,
+    by_shard: DashMap<ShardId, Arc<History>>,
+}
+
+/// How one shard's log is extended backwards.
+struct History {
+    shard: Arc<Shard>,
+    upstream: Upstream,
+    floors: Floors,
+    demand: Mutex<Demand>,
+    turns: Turns<()>,
+}
+
+#[derive(Debug, Default)]
+struct Demand {
+    /// The least version that somebody waits for.
+    least: Option<ResourceVersion>,
+    /// How many wait.
+    askers: usize,
+    /// Until when nothing is tried: the last extension failed for no reason that asking again mends.
+    not_before: Option<Instant>,
+}
+
+/// How long an extension waits for others that want one.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// How much longer it waits when so many have come by then: clients that lost the gateway come back
+/// within a second or so, and the one with the oldest version need not be among the first.
+const GATHER_HERD: Duration = Duration::from_millis(500);
+const HERD: usize = 8;
+
+/// An extension takes no longer: the backlog comes at once, a bookmark within two seconds, the state
+/// of a large resource in about one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// After a failure watches are forwarded for this long.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// An extension goes further than it must, for those still to come: twice as far, but beyond this
+/// only by an eighth. The versions that clients know are up to a minute old, the time between two
+/// bookmarks, and a busy upstream keeps events for 75 s: much further would be below its floor.
+const MARGIN: u64 = 1_000;
+const MARGIN_SHARE: u64 = 8;
+
+/// The least margin.
+const LEAST_MARGIN: u64 = 100;
+
+impl std::fmt::Debug for Histories {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Histories").field("shards", &self.by_shard.len()).finish_non_exhaustive()
+    }
+}
+
+// === impl Histories ===
+
+impl Histories {
+    /// None asked for yet. Extensions run on `background`, away from connections.
+    pub fn new(upstream: Upstream, floors: Floors, background: Handle) -> Self {
+        Self { upstream, floors, background, by_shard: DashMap::new() }
+    }
+
+    /// Sees to it that the shard's log begins at `version` or earlier, if that can be done within
+    /// `patience`. Whether it does is for the caller to see.
+    pub async fn cover(&self, shard: &Arc<Shard>, version: ResourceVersion, patience: Duration) {
+        let history = self.of(shard);
+        if !history.wants(version) {
+            return;
+        }
+        let run = self.background.spawn(async move {
+            let this = Arc::clone(&history);
+            let work = move || {
+                let this = Arc::clone(&this);
+                async move { this.run().await }
+            };
+            history.turns.share(work).await
+        });
+        // Too late, or abandoned: the watch is forwarded.
+        if !matches!(timeout(patience, run).await, Ok(Ok(Some(())))) {
+            debug!(shard = %shard.key(), %version, "not covered in time");
+        }
+    }
+
+    /// Upstream's floor, if a watch from `version` lies below it: upstream would refuse it.
+    pub fn floor_above(&self, shard: &Shard, version: ResourceVersion) -> Option<ResourceVersion> {
+        self.floors.of(shard).filter(|floor| *floor > version)
+    }
+
+    fn of(&self, shard: &Arc<Shard>) -> Arc<History> {
+        if let Some(history) = self.by_shard.get(&shard.id()) {
+            return Arc::clone(&history);
+        }
+        // Shards are opened rarely; their number is that of the served types.
+        self.by_shard.retain(|_, history| !history.shard.progress().borrow().closed);
+        let history = History {
+            shard: Arc::clone(shard),
+            upstream: self.upstream.clone(),
+            floors: self.floors.clone(),
+            demand: Mutex::default(),
+            turns: Turns::new(),
+        };
+        Arc::clone(&self.by_shard.entry(shard.id()).or_insert_with(|| Arc::new(history)))
+    }
+}
+
+// === impl History ===
+
+impl History {
+    /// Notes that somebody wants the log to reach back to `version`; false when it does, or when
+    /// nothing can be done about it.
+    fn wants(&self, version: ResourceVersion) -> bool {
+        if self.shard.log_start().is_none_or(|start| version >= start)
+            || self.floors.of(&self.shard).is_some_and(|floor| version < floor)
+        {
+            return false;
+        }
+        let mut demand = self.demand.lock();
+        if demand.is_paused(Instant::now()) {
+            return false;
+        }
+        demand.least = Some(demand.least.map_or(version, |least| least.min(version)));
+        demand.askers += 1;
+        true
+    }
+
+    async fn run(&self) {
+        if self.demand.lock().least.is_none() {
+            // Whoever waits for this run was part of the one before.
+            return;
+        }
+        sleep(GATHER).await;
+        if self.demand.lock().askers >= HERD {
+            sleep(GATHER_HERD).await;
+        }
+        let Some(least) = self.demand.lock().take(Instant::now()) else { return };
+        let key = self.shard.key();
+        match timeout(PATIENCE, self.extend(least)).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(extended))) => {
+                let (start, events) = (extended.start, extended.events);
+                info!(shard = %key, %start, events, "history extended backwards");
+            }
+            Ok(Err(error)) => self.pause(&error.to_string()),
+            Err(_) => self.pause("it took too long"),
+        }
+    }
+
+    fn pause(&self, reason: &str) {
+        info!(shard = %self.shard.key(), reason, "history not extended; older watches are forwarded");
+        self.demand.lock().not_before = Some(Instant::now() + PAUSE);
+    }
+
+    /// One extension, and one more try from upstream's floor if it refuses the first.
+    async fn extend(
+        &self,
+        least: ResourceVersion,
+    ) -> Result<Option<extension::Extended>, NotExtended> {
+        let mut refused = false;
+        loop {
+            let Some(beginning) = self.shard.beginning() else { return Ok(None) };
+            let floor = self.floors.of(&self.shard);
+            let Some(range) = range(least, beginning.version, floor) else { return Ok(None) };
+            let epoch = self.floors.epoch();
+            match extend(&self.upstream, &self.shard, beginning, range).await {
+                Ok(extended) => return Ok(Some(extended)),
+                Err(NotExtended::BelowFloor(floor)) if !refused => {
+                    self.floors.learn(epoch, &self.shard, floor);
+                    refused = true;
+                }
+                Err(error) => {
+                    if let NotExtended::BelowFloor(floor) = error {
+                        self.floors.learn(epoch, &self.shard, floor);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+// === impl Demand ===
+
+impl Demand {
+    fn is_paused(&self, now: Instant) -> bool {
+        self.not_before.is_some_and(|until| now < until)
+    }
+
+    /// What is wanted, unless nothing is to be tried now.
+    fn take(&mut self, now: Instant) -> Option<ResourceVersion> {
+        self.askers = 0;
+        let least = self.least.take();
+        least.filter(|_| !self.is_paused(now))
+    }
+}
+
+/// From where to extend a log that begins at `start` so that watches from `least` on are covered, and
+/// some from below it. A young store has not come that far: half of its versions are left alone.
+/// `None` when there is nothing to be had above the floor.
+fn range(
+    least: ResourceVersion,
+    start: ResourceVersion,
+    floor: Option<ResourceVersion>,
+) -> Option<Range> {
+    let least = floor.map_or(least, |floor| least.max(floor));
+    let distance = start.get().checked_sub(least.get()).filter(|distance| *distance > 0)?;
+    let margin = distance.min(MARGIN.max(distance / MARGIN_SHARE)).max(LEAST_MARGIN);
+    let mut margin = margin.min(least.get() / 2);
+    if let Some(floor) = floor {
+        // It may have risen since it was learned.
+        let above = least.get() - floor.get();
+        margin = margin.min(above - above / 8);
+    }
+    let from = ResourceVersion::new(least.get() - margin).unwrap_or(least);
+    Some(Range { from, least })
+}
+
+#[cfg(test)]
+mod tests;
