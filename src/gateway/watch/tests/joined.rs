@@ -121,6 +121,8 @@ struct Joined {
     /// Which of all stores the shard shows.
     epoch: usize,
     backup: Option<Store>,
+    /// Whether the API server is still starting over: the next request does not reach it.
+    is_down: bool,
     cleared: u64,
     /// The highest version shown since the shard was emptied.
     highest: u64,
@@ -152,6 +154,7 @@ impl Joined {
             past: Vec::new(),
             epoch: 0,
             backup: None,
+            is_down: false,
             cleared: 0,
             highest: 0,
             covered_from: 0,
@@ -232,6 +235,12 @@ impl Joined {
             }
             Step::Send(ask) => ask,
         };
+        if std::mem::take(&mut self.is_down) {
+            let mut effects = Vec::new();
+            self.reflector.failed("connection refused", self.now, &mut effects);
+            self.act(effects);
+            return;
+        }
         let status = match self.upstream.ask(&ask.target) {
             Answer::Status(status) => status,
             Answer::Body => StatusCode::OK,
@@ -323,6 +332,7 @@ impl Joined {
     fn restore(&mut self) {
         let Some(backup) = self.backup.clone() else { return };
         self.break_off();
+        self.is_down = true;
         let is_shared = self.highest <= backup.version();
         let was_noticed = self.epoch == self.past.len();
         self.past.push(self.upstream.restore(backup));
