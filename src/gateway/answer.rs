@@ -30,6 +30,8 @@ pub struct Circumstances<'a> {
     pub connection: &'a ConnectionInfo,
     /// Its `Audit-ID`, if it brought one.
     pub audit_id: Option<HeaderValue>,
+    /// Whether there is no place upstream for it: what memory doesn't answer is refused.
+    pub last_resort: bool,
 }
 
 /// Frames of connections that pack no TLS records.

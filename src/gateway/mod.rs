@@ -63,7 +63,7 @@ use self::{
     forward::Forwarder,
     health::Check,
     host::BadHost,
-    read::Read,
+    read::{Read, What},
     reason::{BUSY, CACHE_STATUS, ForwardReason},
     serve::Server,
 };
@@ -122,7 +122,8 @@ impl Gateway {
         let credential = Credential::of(request.headers());
         let (head, body) = request.into_parts();
         let audit_id = head.headers.get(AUDIT_ID).cloned();
-        let circumstances = Circumstances { arrived, connection, audit_id };
+        let last_resort = false;
+        let mut circumstances = Circumstances { arrived, connection, audit_id, last_resort };
         let mut asked_again = 0;
         let (reason, place) = loop {
             let reason = match self.answer_from_memory(&head, &credential, &circumstances).await {
@@ -132,6 +133,12 @@ impl Gateway {
             match Box::pin(self.admit(&head, reason, arrived, asked_again)).await {
                 Admitted::Forward(place) => break (reason, place),
                 Admitted::AskAgain => asked_again += 1,
+                // A client that is told to try again would try the same version.
+                Admitted::Refused if reason == ForwardReason::Uncovered => {
+                    circumstances.last_resort = true;
+                    let refused = self.answer_from_memory(&head, &credential, &circumstances).await;
+                    return refused.unwrap_or_else(|_| self.busy(&head, &circumstances));
+                }
                 Admitted::Refused => return self.busy(&head, &circumstances),
             }
         };
@@ -174,6 +181,7 @@ impl Gateway {
         let Ok(read) = Read::parse(head, types, policies) else { return Admitted::Forward(None) };
         let applicant = Applicant {
             resource: &read.served.resource.gvr,
+            is_watch: matches!(read.what, What::Watch(..)),
             reason,
             shard: server.progress(&read),
             deadlines: Deadlines::of(arrived, read.timeout),

@@ -106,7 +106,9 @@ impl Server {
             }
             readable => readable?,
         };
-        if let What::Watch(request, _) = &read.what {
+        if let What::Watch(request, _) = &read.what
+            && !circumstances.last_resort
+        {
             begin::cover(&self.histories, &shard, request).await;
         }
         let authorized = self.renew(authorized).await?;
@@ -139,8 +141,8 @@ impl Server {
             }
             What::Watch(request, audience) => {
                 let limits = self.limits(&request, authorized, circumstances);
-                let core = circumstances.connection.core;
-                let body = self.watch(&readable, &shard, &request, audience, limits, core)?;
+                let watch = (&request, audience, limits);
+                let body = self.watch(&readable, &shard, watch, circumstances)?;
                 typed(body, AnswerKind::Watch)
             }
         };
@@ -153,17 +155,18 @@ impl Server {
         &self,
         readable: &Readable,
         shard: &Arc<Shard>,
-        request: &WatchRequest,
-        audience: AudienceKey,
-        limits: Limits,
-        core: usize,
+        (request, audience, limits): (&WatchRequest, AudienceKey, Limits),
+        circumstances: &Circumstances<'_>,
     ) -> Result<ResponseBody, ForwardReason> {
-        let (hub, max_frame) = (&self.hubs[core % self.hubs.len()], limits.max_frame);
+        let Circumstances { connection, last_resort, .. } = *circumstances;
+        let (hub, max_frame) = (&self.hubs[connection.core % self.hubs.len()], limits.max_frame);
         match begin::begin(readable, shard, hub, request, audience, limits) {
             Ok(body) => Ok(ResponseBody::Watch(Box::new(body))),
-            Err(ForwardReason::Uncovered) => begin::refusal(&self.histories, shard, request)
-                .map(|event| ResponseBody::stream(event.into(), max_frame))
-                .ok_or(ForwardReason::Uncovered),
+            Err(ForwardReason::Uncovered) => {
+                begin::refusal(&self.histories, shard, request, last_resort)
+                    .map(|event| ResponseBody::stream(event.into(), max_frame))
+                    .ok_or(ForwardReason::Uncovered)
+            }
             Err(reason) => Err(reason),
         }
     }

@@ -218,7 +218,10 @@ fn versions(
     let wrong = match case.bound() {
         Bound::Latest if answers.together => version < written,
         Bound::Latest => version < least || version > most || version < written,
-        Bound::AtLeast(asked) => version < asked || (!answers.together && version > most),
+        // Below it, a direct answer is no list: a table of one object says the object's own version.
+        Bound::AtLeast(asked) => {
+            (version < asked && least >= asked) || (!answers.together && version > most)
+        }
         // A list of one name is read from the store and says the present version.
         Bound::Same => version < least || version > most,
     };

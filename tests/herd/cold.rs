@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use futures_util::future::join_all;
 use http::StatusCode;
 use watchgate_cluster::{Client, Cluster, Response};
@@ -104,6 +104,39 @@ pub(crate) async fn watchers_do_not_pass(cluster: Arc<Cluster>) -> Result<()> {
     let watch = clients[0].get(target).stream().await?;
     ensure!(watch.status == StatusCode::OK, "{watch:?}");
     stage.stand_in.release(Sort::Fill);
+    stage.strike().await
+}
+
+/// Watches resumed at a version from before the log, which can't be extended: those without a place are not told to try
+/// the same again, but that the version is too old.
+pub(crate) async fn resumed_watches_begin_anew(cluster: Arc<Cluster>) -> Result<()> {
+    let before = stage::version(&cluster, "/api/v1/configmaps?limit=1").await?;
+    let (stage, clients) = cold(cluster, "cold-resuming").await?;
+    stage.stand_in.refuse(Sort::Auxiliary);
+    stage.warm("/api/v1/configmaps?resourceVersion=0", "application/json").await?;
+    let target = format!("/api/v1/configmaps?watch=true&resourceVersion={before}");
+    let watching = (0..50).map(|number| clients[number % clients.len()].get(&target).stream());
+    let (mut running, mut refused) = (0, 0);
+    for watch in join_all(watching).await {
+        let mut watch = watch?;
+        ensure!(watch.status == StatusCode::OK, "{watch:?}");
+        let line = watch.line().await?.context("a watch without an event")?;
+        let event: serde_json::Value = serde_json::from_str(&line)?;
+        if event["type"] == "ADDED" {
+            running += 1;
+            continue;
+        }
+        let (status, text) = (&event["object"], format!("too old resource version: {before} ("));
+        ensure!(event["type"] == "ERROR" && status["code"] == 410, "{event}");
+        ensure!(status["message"].as_str().is_some_and(|it| it.starts_with(&text)), "{status}");
+        ensure!(watch.line().await?.is_none(), "the stream goes on");
+        refused += 1;
+    }
+    ensure!(running == PLACES && refused == 50 - PLACES, "{running} run, {refused} are refused");
+    // Watches don't keep lists from upstream.
+    let exact = format!("/api/v1/configmaps?resourceVersion={before}&resourceVersionMatch=Exact");
+    let list = clients[0].get(&exact).send().await?;
+    ensure!(list.status == StatusCode::OK, "{list:?}");
     stage.strike().await
 }
 

@@ -26,5 +26,6 @@ fn main() -> ExitCode {
         .exclusive("cold_readers_are_told_to_come_again", cold::readers_are_told_to_come_again)
         .exclusive("an_overloaded_upstream_is_spared", cold::an_overloaded_upstream_is_spared)
         .exclusive("cold_watchers_do_not_pass", cold::watchers_do_not_pass)
+        .exclusive("resumed_watches_begin_anew", cold::resumed_watches_begin_anew)
         .run()
 }

@@ -112,6 +112,13 @@ pub(crate) fn marks(response: &Response) -> &str {
     response.header("cache-status").unwrap_or_default()
 }
 
+/// The version of a list, read past the gateway.
+pub(crate) async fn version(cluster: &Cluster, target: &str) -> Result<String> {
+    let list = direct(cluster)?.get(target).send().await?.json()?;
+    let version = list["metadata"]["resourceVersion"].as_str();
+    Ok(version.with_context(|| format!("{target}: {list}"))?.to_owned())
+}
+
 /// Makes a namespace, past the gateway.
 pub(crate) async fn namespace(cluster: &Cluster, name: &str) -> Result<()> {
     let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });

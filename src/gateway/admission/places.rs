@@ -1,6 +1,6 @@
 //! The places of every resource, and who waits for one.
 //!
-//! Guarantees: of one resource no more reads hold a [`Place`] than there are; they are given in the
+//! Guarantees: of one resource no more watches, nor other reads, hold a [`Place`] than there are; they are given in the
 //! order of asking; who goes away while waiting leaves nothing behind. Waiting asks nothing of
 //! upstream.
 
@@ -22,7 +22,14 @@ use super::{Deadlines, ForwardReason, Passage, Warmth};
 /// The places of all resources.
 #[derive(Debug, Default)]
 pub(in crate::gateway) struct Places {
-    resources: DashMap<GroupVersionResource, Arc<Resource>>,
+    resources: DashMap<Kind, Arc<Resource>>,
+}
+
+/// Reads that share places. Watches have their own: they keep them for up to an hour.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    resource: GroupVersionResource,
+    is_watch: bool,
 }
 
 /// A read's right to run upstream, given back when it is dropped.
@@ -36,6 +43,8 @@ pub(in crate::gateway) struct Place {
 pub(in crate::gateway) struct Applicant<'a> {
     /// What it reads.
     pub(in crate::gateway) resource: &'a GroupVersionResource,
+    /// Whether its answer goes on as long as the client wants.
+    pub(in crate::gateway) is_watch: bool,
     /// Why memory did not answer.
     pub(in crate::gateway) reason: ForwardReason,
     /// The shard that could, if there is one.
@@ -66,7 +75,7 @@ struct Resource {
 /// One who waits; counted as long as it lives.
 struct Waiting<'a>(&'a AtomicUsize);
 
-/// Forwarded reads of one resource that run at the same time.
+/// Forwarded watches, and others, of one resource that run at the same time.
 const PLACES: usize = 8;
 
 /// Reads of one resource that wait at the same time: a few kilobytes each. More are refused at once.
@@ -80,7 +89,7 @@ const REMEMBERED: usize = 1024;
 impl Places {
     /// Lets a read wait for its way upstream, or for memory.
     pub(in crate::gateway) async fn admit(&self, applicant: Applicant<'_>) -> Admitted {
-        let Applicant { resource, reason, mut shard, deadlines, asked_again } = applicant;
+        let Applicant { resource, is_watch, reason, mut shard, deadlines, asked_again } = applicant;
         let decide = |shard: &Option<watch::Receiver<Progress>>| {
             let warmth = shard.as_ref().map_or(Warmth::Absent, |it| Warmth::of(&it.borrow()));
             Passage::decide(reason, warmth, asked_again)
@@ -90,7 +99,7 @@ impl Places {
             Passage::Again => return Admitted::AskAgain,
             Passage::Fill | Passage::Place => {}
         }
-        let resource = self.resource(resource);
+        let resource = self.resource(Kind { resource: resource.clone(), is_watch });
         let Some(_waiting) = Waiting::begin(&resource.waiting) else { return Admitted::Refused };
         let mut passage = decide(&shard);
         if passage == Passage::Fill {
@@ -108,8 +117,8 @@ impl Places {
         }
     }
 
-    fn resource(&self, resource: &GroupVersionResource) -> Arc<Resource> {
-        if let Some(resource) = self.resources.get(resource) {
+    fn resource(&self, kind: Kind) -> Arc<Resource> {
+        if let Some(resource) = self.resources.get(&kind) {
             return Arc::clone(&resource);
         }
         if self.resources.len() >= REMEMBERED {
@@ -118,7 +127,7 @@ impl Places {
                 Arc::strong_count(it) > 1 || it.places.available_permits() < PLACES
             });
         }
-        Arc::clone(&self.resources.entry(resource.clone()).or_insert_with(|| {
+        Arc::clone(&self.resources.entry(kind).or_insert_with(|| {
             let places = Arc::new(Semaphore::new(PLACES));
             Arc::new(Resource { places, waiting: AtomicUsize::new(0) })
         }))

@@ -45,14 +45,18 @@ pub(in crate::gateway) async fn cover(
 }
 
 /// The stream with which upstream would refuse a watch that is not covered: one ERROR event
-/// (semantics §5.1). `None` when upstream may still have what happened since.
+/// (semantics §5.1). `None` when upstream may still have what happened since, unless that does not
+/// help: as a `last_resort` the shard refuses as an API server does that has just begun to watch.
 pub(in crate::gateway) fn refusal(
     histories: &Histories,
     shard: &Shard,
     request: &WatchRequest,
+    last_resort: bool,
 ) -> Option<Bytes> {
     let version = resumed_at(request)?;
-    let status = Status::watch_expired(version, histories.floor_above(shard, version)?);
+    let upstream = histories.floor_above(shard, version);
+    let own = || shard.log_start().filter(|start| last_resort && *start > version);
+    let status = Status::watch_expired(version, upstream.or_else(own)?);
     let status = match shard.key().representation.media_type() {
         MediaType::Json => status.to_json(),
         MediaType::Protobuf => status.to_protobuf(),

@@ -9,6 +9,10 @@ fn pods() -> GroupVersionResource {
     GroupVersionResource::new("", "v1", "pods")
 }
 
+fn kind(resource: GroupVersionResource) -> Kind {
+    Kind { resource, is_watch: false }
+}
+
 fn filling() -> watch::Sender<Progress> {
     watch::Sender::new(Progress::default())
 }
@@ -21,6 +25,7 @@ fn applicant(
     let now = tokio::time::Instant::now().into_std();
     Applicant {
         resource: Box::leak(Box::new(resource.clone())),
+        is_watch: false,
         reason,
         shard: shard.map(watch::Sender::subscribe),
         deadlines: Deadlines::of(now, None),
@@ -53,6 +58,9 @@ async fn a_few_run_and_the_others_are_refused_in_time() {
     let other = GroupVersionResource::new("", "v1", "nodes");
     let other = places.admit(applicant(&other, ForwardReason::NotProven, None)).await;
     assert!(matches!(other, Admitted::Forward(Some(_))), "resources don't share places");
+    let watch = Applicant { is_watch: true, ..applicant(&pods(), ForwardReason::Cold, None) };
+    let watch = places.admit(watch).await;
+    assert!(matches!(watch, Admitted::Forward(Some(_))), "nor do watches and lists");
     let (first, second) = (place(&places, ForwardReason::Cold), async {
         tokio::task::yield_now().await;
         held.pop();
@@ -140,13 +148,13 @@ async fn who_goes_away_leaves_nothing_behind() {
 #[test]
 fn places_that_are_held_are_not_forgotten() {
     let places = Places::default();
-    let pods = places.resource(&pods());
+    let pods = places.resource(kind(pods()));
     let held = Arc::clone(&pods.places).try_acquire_many_owned(8).unwrap();
     drop(pods);
     for number in 0..REMEMBERED + 10 {
-        places.resource(&GroupVersionResource::new("g", "v1", &format!("r{number}")));
+        places.resource(kind(GroupVersionResource::new("g", "v1", &format!("r{number}"))));
     }
     assert!(places.resources.len() <= REMEMBERED, "{}", places.resources.len());
-    assert_eq!(places.resource(&self::pods()).places.available_permits(), 0);
+    assert_eq!(places.resource(kind(self::pods())).places.available_permits(), 0);
     drop(held);
 }
