@@ -186,7 +186,15 @@ fn list(codec: &ResourceCodec, input: &[u8]) {
         assert!(object.core.is_empty() || inside.contains(&object.core.as_ptr()), "copied");
     }
     let again = codec.decode_list_page(put_together(codec, &page).into()).expect("its own list");
-    assert_eq!(again.objects, page.objects);
+    if codec.offers(Form::Full) {
+        assert_eq!(again.objects, page.objects);
+    } else {
+        // What stands beside the metadata is not shown by a codec that shows nothing else.
+        let shown = |object: &Object| (object.attributes.key.clone(), object.metadata());
+        let pairs = again.objects.iter().zip(&page.objects);
+        assert_eq!(again.objects.len(), page.objects.len());
+        pairs.for_each(|(again, found)| assert_eq!(shown(again), shown(found)));
+    }
     assert_eq!(again.resource_version, page.resource_version);
     assert_eq!(again.continue_token, page.continue_token);
 }

@@ -56,9 +56,9 @@ fn written(request: &ResourceRequest) -> String {
         path.push_str(&format!("/namespaces/{}", request.namespace));
     }
     path.push_str(&format!("/{}", gvr.resource));
-    // A collection's name comes from the query.
+    // A collection's name comes from the query; only a deprecated watch path has one of its own.
     let name = if is_namespace { &request.namespace } else { &request.name };
-    let is_collection = request.list_options.is_some() && !is_namespace;
+    let is_collection = request.list_options.is_some() && !is_namespace && !request.verb_from_path;
     for part in [name, &request.subresource] {
         if !part.is_empty() && !is_collection {
             path.push_str(&format!("/{part}"));
