@@ -133,7 +133,7 @@ pub fn for_list(request: &ListRequest, schema: &FieldSchema) -> Result<Requireme
     let begins = request.start.is_none();
     match request.consistency {
         ListConsistency::Exact(_) if begins && field.required_name().is_some() => {
-            Err(ForwardReason::Exact)
+            Err(ForwardReason::ExactName)
         }
         ListConsistency::Exact(version) => Ok(Requirement::Exact(version)),
         _ if begins && request.limit.is_some() && by_node() => Err(ForwardReason::Options),
@@ -157,7 +157,7 @@ pub fn for_watch(request: &WatchRequest) -> Result<Requirement, ForwardReason> {
         WatchStart::State { consistency: ListConsistency::Latest, .. }
         | WatchStart::Events(EventsAfter::Latest) => Ok(Requirement::Latest),
         WatchStart::State { consistency: ListConsistency::Exact(_), .. } => {
-            Err(ForwardReason::Exact)
+            Err(ForwardReason::Options)
         }
     }
 }

@@ -18,8 +18,10 @@ pub enum ForwardReason {
     CrossOrigin,
     /// Upstream denied the access review, or refused the token.
     Denied,
-    /// Exactly one past state is asked for.
+    /// A past state that memory no longer has, or has nobody free to make.
     Exact,
+    /// One name at exactly one version: upstream reads its store for it, by other rules.
+    ExactName,
     /// The cached objects are over their memory budget.
     Memory,
     /// Not GET.
@@ -73,6 +75,7 @@ impl ForwardReason {
             Self::CrossOrigin => "cross-origin",
             Self::Denied => "denied",
             Self::Exact => "exact-version",
+            Self::ExactName => "exact-name",
             Self::Memory => "memory",
             Self::Method => "method",
             Self::NotProven => "not-proven",
@@ -98,6 +101,7 @@ impl ForwardReason {
             Self::CrossOrigin => "watchgate; fwd=bypass; detail=cross-origin",
             Self::Denied => "watchgate; fwd=bypass; detail=denied",
             Self::Exact => "watchgate; fwd=miss; detail=exact-version",
+            Self::ExactName => "watchgate; fwd=bypass; detail=exact-name",
             Self::Memory => "watchgate; fwd=uri-miss; detail=memory",
             Self::Method => "watchgate; fwd=method; detail=method",
             Self::NotProven => "watchgate; fwd=stale; detail=not-proven",
@@ -128,6 +132,7 @@ mod tests {
             ForwardReason::CrossOrigin,
             ForwardReason::Denied,
             ForwardReason::Exact,
+            ForwardReason::ExactName,
             ForwardReason::Memory,
             ForwardReason::Method,
             ForwardReason::NotProven,

@@ -110,7 +110,7 @@ pub(crate) async fn watchers_do_not_pass(cluster: Arc<Cluster>) -> Result<()> {
 /// Watches resumed at a version from before the log, which can't be extended: those without a place are not told to try
 /// the same again, but that the version is too old.
 pub(crate) async fn resumed_watches_begin_anew(cluster: Arc<Cluster>) -> Result<()> {
-    let before = stage::version(&cluster, "/api/v1/configmaps?limit=1").await?;
+    let before = stage::version_now(&cluster, "/api/v1/configmaps?limit=1").await?;
     let (stage, clients) = cold(cluster, "cold-resuming").await?;
     stage.stand_in.refuse(Sort::Auxiliary);
     stage.warm("/api/v1/configmaps?resourceVersion=0", "application/json").await?;
@@ -120,8 +120,7 @@ pub(crate) async fn resumed_watches_begin_anew(cluster: Arc<Cluster>) -> Result<
     for watch in join_all(watching).await {
         let mut watch = watch?;
         ensure!(watch.status == StatusCode::OK, "{watch:?}");
-        let line = watch.line().await?.context("a watch without an event")?;
-        let event: serde_json::Value = serde_json::from_str(&line)?;
+        let event = watch.event(stage::PATIENCE).await?.context("a watch without an event")?;
         if event["type"] == "ADDED" {
             running += 1;
             continue;

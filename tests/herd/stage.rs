@@ -112,11 +112,9 @@ pub(crate) fn marks(response: &Response) -> &str {
     response.header("cache-status").unwrap_or_default()
 }
 
-/// The version of a list, read past the gateway.
-pub(crate) async fn version(cluster: &Cluster, target: &str) -> Result<String> {
-    let list = direct(cluster)?.get(target).send().await?.json()?;
-    let version = list["metadata"]["resourceVersion"].as_str();
-    Ok(version.with_context(|| format!("{target}: {list}"))?.to_owned())
+/// The version that the store is at, read past the gateway.
+pub(crate) async fn version_now(cluster: &Cluster, target: &str) -> Result<u64> {
+    version(&direct(cluster)?.get(target).send().await?)
 }
 
 /// Makes a namespace, past the gateway.

@@ -110,7 +110,10 @@ fn lists_are_served_from_states_that_memory_can_prove() {
         ("?resourceVersion=7&resourceVersionMatch=Exact", Ok(exactly(7))),
         ("?resourceVersion=7&resourceVersionMatch=Exact&labelSelector=a", Ok(exactly(7))),
         ("?resourceVersion=7&limit=5&fieldSelector=spec.nodeName%3Dn", Ok(exactly(7))),
-        ("?resourceVersion=7&limit=5&fieldSelector=metadata.name%3Da", Err(ForwardReason::Exact)),
+        (
+            "?resourceVersion=7&limit=5&fieldSelector=metadata.name%3Da",
+            Err(ForwardReason::ExactName),
+        ),
         ("?limit=5&fieldSelector=spec.nodeName%3Dn", Err(ForwardReason::Options)),
         ("?fieldSelector=spec.nodeName%3Dn", Ok(Requirement::Latest)),
         ("?resourceVersion=x", Err(ForwardReason::Options)),
