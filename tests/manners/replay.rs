@@ -39,6 +39,8 @@ pub(crate) async fn not_after_the_head(front: Arc<Front>) -> Result<()> {
     for (number, method) in [Method::DELETE, Method::POST].into_iter().enumerate() {
         for path in ["/hang-up", "/hang-up-if-reused"] {
             ensure!(client.get("/ok").send().await?.status == StatusCode::OK);
+            // The connection is free again a moment after the answer has arrived.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             let target = format!("{path}?bare={number}");
             let answer = client.request(method.clone(), &target).send().await?;
             let seen = scripted.seen(&target);
