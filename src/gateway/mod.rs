@@ -63,7 +63,7 @@ use self::{
     forward::Forwarder,
     health::Check,
     host::BadHost,
-    read::Read,
+    read::{Read, What},
     reason::{BUSY, CACHE_STATUS, ForwardReason},
     serve::Server,
 };
@@ -174,6 +174,7 @@ impl Gateway {
         let Ok(read) = Read::parse(head, types, policies) else { return Admitted::Forward(None) };
         let applicant = Applicant {
             resource: &read.served.resource.gvr,
+            is_watch: matches!(read.what, What::Watch(..)),
             reason,
             shard: server.progress(&read),
             deadlines: Deadlines::of(arrived, read.timeout),

@@ -1,8 +1,9 @@
 //! The places of every resource, and who waits for one.
 //!
-//! Guarantees: of one resource no more reads hold a [`Place`] than there are; they are given in the
-//! order of asking; who goes away while waiting leaves nothing behind. Waiting asks nothing of
-//! upstream.
+//! Watches have places of their own: they keep them for as long as an hour, and whoever wants an answer
+//! must not wait for that. Guarantees: of one resource no more reads hold a [`Place`] than there are;
+//! they are given in the order of asking; who goes away while waiting leaves nothing behind. Waiting
+//! asks nothing of upstream.
 
 use std::sync::{
     Arc,
@@ -36,6 +37,8 @@ pub(in crate::gateway) struct Place {
 pub(in crate::gateway) struct Applicant<'a> {
     /// What it reads.
     pub(in crate::gateway) resource: &'a GroupVersionResource,
+    /// Whether its answer runs on until it is ended.
+    pub(in crate::gateway) is_watch: bool,
     /// Why memory did not answer.
     pub(in crate::gateway) reason: ForwardReason,
     /// The shard that could, if there is one.
@@ -59,14 +62,15 @@ pub(in crate::gateway) enum Admitted {
 
 #[derive(Debug)]
 struct Resource {
-    places: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
 /// One who waits; counted as long as it lives.
 struct Waiting<'a>(&'a AtomicUsize);
 
-/// Forwarded reads of one resource that run at the same time.
+/// Forwarded gets and lists of one resource that run at the same time, and as many watches.
 const PLACES: usize = 8;
 
 /// Reads of one resource that wait at the same time: a few kilobytes each. More are refused at once.
@@ -80,7 +84,7 @@ const REMEMBERED: usize = 1024;
 impl Places {
     /// Lets a read wait for its way upstream, or for memory.
     pub(in crate::gateway) async fn admit(&self, applicant: Applicant<'_>) -> Admitted {
-        let Applicant { resource, reason, mut shard, deadlines, asked_again } = applicant;
+        let Applicant { resource, is_watch, reason, mut shard, deadlines, asked_again } = applicant;
         let decide = |shard: &Option<watch::Receiver<Progress>>| {
             let warmth = shard.as_ref().map_or(Warmth::Absent, |it| Warmth::of(&it.borrow()));
             Passage::decide(reason, warmth, asked_again)
@@ -104,7 +108,10 @@ impl Places {
             Passage::Free => Admitted::Forward(None),
             Passage::Again => Admitted::AskAgain,
             // A fill that was begun anew meanwhile is waited for along with the place.
-            Passage::Fill | Passage::Place => resource.place(shard, reason, deadlines).await,
+            Passage::Fill | Passage::Place => {
+                let places = if is_watch { &resource.watches } else { &resource.answers };
+                place(places, shard, reason, deadlines).await
+            }
         }
     }
 
@@ -114,13 +121,12 @@ impl Places {
         }
         if self.resources.len() >= REMEMBERED {
             // Places that are held keep their semaphore and would not be counted any more.
-            self.resources.retain(|_, it| {
-                Arc::strong_count(it) > 1 || it.places.available_permits() < PLACES
-            });
+            self.resources.retain(|_, it| Arc::strong_count(it) > 1 || it.is_held());
         }
         Arc::clone(&self.resources.entry(resource.clone()).or_insert_with(|| {
-            let places = Arc::new(Semaphore::new(PLACES));
-            Arc::new(Resource { places, waiting: AtomicUsize::new(0) })
+            let places = || Arc::new(Semaphore::new(PLACES));
+            let (answers, watches) = (places(), places());
+            Arc::new(Resource { answers, watches, waiting: AtomicUsize::new(0) })
         }))
     }
 }
@@ -128,34 +134,8 @@ impl Places {
 // === impl Resource ===
 
 impl Resource {
-    async fn place(
-        &self,
-        mut shard: Option<watch::Receiver<Progress>>,
-        reason: ForwardReason,
-        deadlines: Deadlines,
-    ) -> Admitted {
-        // One that was warm and did not answer will not do so for being warm.
-        let may_warm = reason == ForwardReason::Cold && is_cold(shard.as_ref());
-        let fill = async {
-            if !may_warm {
-                return std::future::pending().await;
-            }
-            while is_cold(shard.as_ref()) {
-                changed(&mut shard).await;
-            }
-        };
-        let settled = async {
-            tokio::select! {
-                biased;
-                () = fill => Admitted::AskAgain,
-                permit = Arc::clone(&self.places).acquire_owned() => match permit {
-                    Ok(permit) => Admitted::Forward(Some(Place { _permit: permit })),
-                    // The semaphore is never closed.
-                    Err(_) => Admitted::Refused,
-                },
-            }
-        };
-        timeout_at(deadlines.place.into(), settled).await.unwrap_or(Admitted::Refused)
+    fn is_held(&self) -> bool {
+        [&self.answers, &self.watches].into_iter().any(|it| it.available_permits() < PLACES)
     }
 }
 
@@ -173,6 +153,37 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Waits for one of these places, or for a fill if that may yet come.
+async fn place(
+    places: &Arc<Semaphore>,
+    mut shard: Option<watch::Receiver<Progress>>,
+    reason: ForwardReason,
+    deadlines: Deadlines,
+) -> Admitted {
+    // One that was warm and did not answer will not do so for being warm.
+    let may_warm = reason == ForwardReason::Cold && is_cold(shard.as_ref());
+    let fill = async {
+        if !may_warm {
+            return std::future::pending().await;
+        }
+        while is_cold(shard.as_ref()) {
+            changed(&mut shard).await;
+        }
+    };
+    let settled = async {
+        tokio::select! {
+            biased;
+            () = fill => Admitted::AskAgain,
+            permit = Arc::clone(places).acquire_owned() => match permit {
+                Ok(permit) => Admitted::Forward(Some(Place { _permit: permit })),
+                // The semaphore is never closed.
+                Err(_) => Admitted::Refused,
+            },
+        }
+    };
+    timeout_at(deadlines.place.into(), settled).await.unwrap_or(Admitted::Refused)
 }
 
 /// Whether the shard may be filled yet.

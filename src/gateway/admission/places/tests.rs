@@ -21,6 +21,7 @@ fn applicant(
     let now = tokio::time::Instant::now().into_std();
     Applicant {
         resource: Box::leak(Box::new(resource.clone())),
+        is_watch: false,
         reason,
         shard: shard.map(watch::Sender::subscribe),
         deadlines: Deadlines::of(now, None),
@@ -58,6 +59,24 @@ async fn a_few_run_and_the_others_are_refused_in_time() {
         held.pop();
     });
     tokio::join!(first, second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_do_not_wait_for_the_end_of_watches() {
+    let places = Places::default();
+    let resource = pods();
+    let watch = || {
+        let applicant = applicant(&resource, ForwardReason::Uncovered, None);
+        places.admit(Applicant { is_watch: true, ..applicant })
+    };
+    let mut held = Vec::new();
+    for _ in 0..PLACES {
+        held.push(watch().await);
+    }
+    assert!(held.iter().all(|it| matches!(it, Admitted::Forward(Some(_)))));
+    assert!(matches!(watch().await, Admitted::Refused));
+    let list = places.admit(applicant(&resource, ForwardReason::Exact, None));
+    assert!(matches!(list.now_or_never(), Some(Admitted::Forward(Some(_)))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,12 +160,12 @@ async fn who_goes_away_leaves_nothing_behind() {
 fn places_that_are_held_are_not_forgotten() {
     let places = Places::default();
     let pods = places.resource(&pods());
-    let held = Arc::clone(&pods.places).try_acquire_many_owned(8).unwrap();
+    let held = Arc::clone(&pods.watches).try_acquire_many_owned(8).unwrap();
     drop(pods);
     for number in 0..REMEMBERED + 10 {
         places.resource(&GroupVersionResource::new("g", "v1", &format!("r{number}")));
     }
     assert!(places.resources.len() <= REMEMBERED, "{}", places.resources.len());
-    assert_eq!(places.resource(&self::pods()).places.available_permits(), 0);
+    assert_eq!(places.resource(&self::pods()).watches.available_permits(), 0);
     drop(held);
 }
