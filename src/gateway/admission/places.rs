@@ -1,19 +1,23 @@
 //! The places of every resource, and who waits for one.
 //!
-//! Watches have places of their own: they keep them for as long as an hour, and whoever wants an answer
-//! must not wait for that. Guarantees: of one resource no more reads hold a [`Place`] than there are;
-//! they are given in the order of asking; who goes away while waiting leaves nothing behind. Waiting
-//! asks nothing of upstream.
+//! Watches have places of their own, and keep them only while they begin: they run for as long as an
+//! hour, and nobody must be refused for that long. Guarantees: of one resource no more reads hold a
+//! [`Place`] than there are; they are given in the order of asking; who goes away while waiting leaves
+//! nothing behind. Waiting asks nothing of upstream.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use dashmap::DashMap;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::timeout_at,
+    task::AbortHandle,
+    time::{sleep, timeout_at},
 };
 
 use crate::{api::resource::GroupVersionResource, shards::shard::Progress};
@@ -26,10 +30,20 @@ pub(in crate::gateway) struct Places {
     resources: DashMap<GroupVersionResource, Arc<Resource>>,
 }
 
-/// A read's right to run upstream, given back when it is dropped.
+/// A read's right to run upstream, given back when it is dropped; a watch's after [`BEGINNING`] at
+/// the latest.
 #[derive(Debug)]
 pub(in crate::gateway) struct Place {
-    _permit: OwnedSemaphorePermit,
+    _held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Permit {
+        _permit: OwnedSemaphorePermit,
+    },
+    /// A task that has the permit and lets go of it.
+    Beginning(AbortHandle),
 }
 
 /// A read that memory did not answer.
@@ -70,8 +84,12 @@ struct Resource {
 /// One who waits; counted as long as it lives.
 struct Waiting<'a>(&'a AtomicUsize);
 
-/// Forwarded gets and lists of one resource that run at the same time, and as many watches.
+/// Forwarded gets and lists of one resource that run at the same time, and as many watches that begin.
 const PLACES: usize = 8;
+
+/// What a forwarded watch costs upstream, it costs at its beginning: the state, or what was missed. More
+/// than what others wait for its place, so that those who come together do not all get through.
+const BEGINNING: Duration = Duration::from_secs(10);
 
 /// Reads of one resource that wait at the same time: a few kilobytes each. More are refused at once.
 const WAITING: usize = 8192;
@@ -110,7 +128,8 @@ impl Places {
             // A fill that was begun anew meanwhile is waited for along with the place.
             Passage::Fill | Passage::Place => {
                 let places = if is_watch { &resource.watches } else { &resource.answers };
-                place(places, shard, reason, deadlines).await
+                let take = if is_watch { Place::of_watch } else { Place::of_answer };
+                place(places, take, shard, reason, deadlines).await
             }
         }
     }
@@ -128,6 +147,30 @@ impl Places {
             let (answers, watches) = (places(), places());
             Arc::new(Resource { answers, watches, waiting: AtomicUsize::new(0) })
         }))
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn of_answer(permit: OwnedSemaphorePermit) -> Self {
+        Self { _held: Held::Permit { _permit: permit } }
+    }
+
+    fn of_watch(permit: OwnedSemaphorePermit) -> Self {
+        let begun = tokio::spawn(async move {
+            sleep(BEGINNING).await;
+            drop(permit);
+        });
+        Self { _held: Held::Beginning(begun.abort_handle()) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Self::Beginning(task) = self {
+            task.abort();
+        }
     }
 }
 
@@ -158,6 +201,7 @@ impl Drop for Waiting<'_> {
 /// Waits for one of these places, or for a fill if that may yet come.
 async fn place(
     places: &Arc<Semaphore>,
+    take: fn(OwnedSemaphorePermit) -> Place,
     mut shard: Option<watch::Receiver<Progress>>,
     reason: ForwardReason,
     deadlines: Deadlines,
@@ -177,7 +221,7 @@ async fn place(
             biased;
             () = fill => Admitted::AskAgain,
             permit = Arc::clone(places).acquire_owned() => match permit {
-                Ok(permit) => Admitted::Forward(Some(Place { _permit: permit })),
+                Ok(permit) => Admitted::Forward(Some(take(permit))),
                 // The semaphore is never closed.
                 Err(_) => Admitted::Refused,
             },

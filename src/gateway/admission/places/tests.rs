@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use futures_util::{FutureExt, future::join_all};
 
 use super::*;
@@ -80,13 +78,36 @@ async fn lists_do_not_wait_for_the_end_of_watches() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn watches_wait_for_the_beginning_of_others_only() {
+    let places = Places::default();
+    let resource = pods();
+    let watch = || {
+        let applicant = applicant(&resource, ForwardReason::Uncovered, None);
+        places.admit(Applicant { is_watch: true, ..applicant })
+    };
+    let begun = tokio::time::Instant::now();
+    let mut running = join_all((0..PLACES).map(|_| watch())).await;
+    assert!(matches!(watch().await, Admitted::Refused));
+    assert!(begun.elapsed() < BEGINNING);
+    running.push(watch().await);
+    assert!(running.iter().all(|it| matches!(it, Admitted::Forward(Some(_)))));
+    assert_eq!(begun.elapsed(), BEGINNING);
+    // One that ends sooner gives its place back at once.
+    let mut next = join_all((1..PLACES).map(|_| watch())).await;
+    next.pop();
+    tokio::task::yield_now().await;
+    assert!(matches!(watch().now_or_never(), Some(Admitted::Forward(Some(_)))));
+    assert!(watch().now_or_never().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_who_wait_for_a_fill_ask_again() {
     let places = Places::default();
     let shard = filling();
     let readers =
         (0..500).map(|_| places.admit(applicant(&pods(), ForwardReason::Cold, Some(&shard))));
     let filled = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_secs(2)).await;
         fill(&shard);
     };
     let (admitted, ()) = tokio::join!(join_all(readers), filled);
@@ -100,7 +121,7 @@ async fn a_long_fill_lets_a_few_past_and_serves_the_rest() {
     let readers =
         (0..500).map(|_| places.admit(applicant(&pods(), ForwardReason::Cold, Some(&shard))));
     let filled = async {
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        sleep(Duration::from_secs(4)).await;
         fill(&shard);
     };
     let (admitted, ()) = tokio::join!(join_all(readers), filled);
@@ -115,7 +136,7 @@ async fn failures_are_told_apart() {
     let places = Places::default();
     let shard = filling();
     let fails = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
         shard.send_modify(|progress| progress.failure = Some("unreachable".into()));
     };
     let begun = tokio::time::Instant::now();
