@@ -57,6 +57,11 @@ const KEPT: usize = 16;
 // === impl PastStates ===
 
 impl PastStates {
+    /// Nothing is kept yet; the shard's history begins at `version`.
+    pub fn beginning_at(version: ResourceVersion) -> Self {
+        Self { horizon: Horizon::beginning_at(version), ..Self::default() }
+    }
+
     /// The state at exactly `version` of a shard that is at `present` and has this log.
     pub fn find(&mut self, version: ResourceVersion, present: &Snapshot, log: &Log) -> Past {
         if self.horizon.hides(version) {

@@ -1,9 +1,9 @@
 //! "When in doubt, forward" must not become a herd: how a read that memory could answer, but does
 //! not at present, may go upstream. Pure; the waiting is done in [`places`].
 //!
-//! Per resource a few such reads run upstream at a time. The others wait for the fill or for a place,
-//! and are then told what upstream tells while it initialises: 429, try again (semantics §3.1).
-//! Not held back: what memory could never answer, and what nothing is gained by holding back.
+//! Per resource a few such reads run upstream at a time, watches apart. The others wait for the fill or
+//! for a place, and are then told what upstream tells while it initialises: 429, try again (semantics
+//! §3.1). Not held back: what memory could never answer, and what nothing is gained by holding back.
 
 use std::time::{Duration, Instant};
 

@@ -34,6 +34,11 @@ pub struct Circumstances<'a> {
     pub last_resort: bool,
 }
 
+/// The `Audit-ID` that a request brought. One that is empty counts as none, as upstream has it.
+pub(super) fn audit_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(AUDIT_ID).filter(|id| !id.is_empty()).cloned()
+}
+
 /// Frames of connections that pack no TLS records.
 const PLAIN_FRAME: usize = 64 << 10;
 
@@ -78,4 +83,17 @@ fn new_audit_id() -> HeaderValue {
     let mut text = uuid::Uuid::encode_buffer();
     let text = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut text);
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_audit_id_is_none() {
+        let of = |id| audit_id(&HeaderMap::from_iter([(AUDIT_ID, HeaderValue::from_static(id))]));
+        assert_eq!(of("x 1"), Some(HeaderValue::from_static("x 1")));
+        assert_eq!(of(""), None);
+        assert_eq!(audit_id(&HeaderMap::new()), None);
+    }
 }

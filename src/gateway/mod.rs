@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`read`] and [`decide`] say whether memory could answer, [`serve`] whether it does; whatever says
-//! no gives a [`reason::ForwardReason`] and the request goes upstream as it came. Guarantees: no byte
+//! no gives a [`reason::ForwardReason`] and the request goes upstream as it came, unless too many do
+//! already that memory may soon answer (`admission.rs`). Guarantees: no byte
 //! from memory without an `Authorized`; no forwarded request with a right of the gateway; every
 //! response says where it came from, and so does a line in the access log (`-v 4`).
 
@@ -58,7 +59,7 @@ use self::{
         Deadlines,
         places::{Admitted, Applicant, Place, Places},
     },
-    answer::{AUDIT_ID, Circumstances},
+    answer::Circumstances,
     body::ResponseBody,
     forward::Forwarder,
     health::Check,
@@ -121,7 +122,7 @@ impl Gateway {
         }
         let credential = Credential::of(request.headers());
         let (head, body) = request.into_parts();
-        let audit_id = head.headers.get(AUDIT_ID).cloned();
+        let audit_id = answer::audit_id(&head.headers);
         let last_resort = false;
         let mut circumstances = Circumstances { arrived, connection, audit_id, last_resort };
         let mut asked_again = 0;

@@ -81,7 +81,7 @@ pub(crate) async fn an_overloaded_upstream_is_spared(cluster: Arc<Cluster>) -> R
     stage.strike().await
 }
 
-/// A forwarded watch keeps its place as long as it runs.
+/// A forwarded watch keeps its place for longer than others wait for it.
 pub(crate) async fn watchers_do_not_pass(cluster: Arc<Cluster>) -> Result<()> {
     let (stage, clients) = cold(cluster, "cold-watching").await?;
     stage.stand_in.hold(Sort::Fill);

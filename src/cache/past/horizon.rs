@@ -5,6 +5,8 @@
 //! one for five minutes more at most, and which it is can't be seen from outside. So a version that
 //! the shard had left behind four minutes ago is upstream's to answer, with objects or with 410. The
 //! fifth minute is for the shard, which on a quiet resource hears once a minute how far the store is.
+//! How old a version is from before the shard's history, nobody can say: it is upstream's as well,
+//! whether or not the log was extended to it.
 
 use std::{
     collections::VecDeque,
@@ -31,6 +33,11 @@ const SAMPLE: Duration = Duration::from_secs(10);
 // === impl Horizon ===
 
 impl Horizon {
+    /// Of a history that begins at `version`.
+    pub(super) fn beginning_at(version: ResourceVersion) -> Self {
+        Self { samples: VecDeque::new(), oldest: Some(version) }
+    }
+
     /// Takes note of the version shown at `now`.
     pub(super) fn note(&mut self, version: ResourceVersion, now: Instant) {
         let since = |at: Instant| now.saturating_duration_since(at);

@@ -218,6 +218,21 @@ fn what_upstream_may_have_compacted_is_not_shown() {
     assert!(state_at(&mut cache, 40).is_some());
 }
 
+/// Upstream may have compacted them long ago: its watches reach back further than its lists.
+#[test]
+fn states_from_before_the_fill_are_not_shown_though_the_log_reaches_them() {
+    let now = Instant::now();
+    let mut cache = filled(vec![Pod::new("ns", "a", 5).object()], 10);
+    let beginning = cache.beginning().unwrap();
+    assert!(cache.extend_back(&beginning, version(6), &[], now));
+    cache.tend_past(now);
+    assert!(cache.events_since(version(6)).is_some());
+    for at in [6, 9] {
+        assert!(matches!(cache.state_at(version(at)), Past::Gone), "{at}");
+    }
+    assert!(state_at(&mut cache, 10).is_some());
+}
+
 #[test]
 fn states_that_nobody_wants_go_though_nothing_happens() {
     let start = Instant::now();

@@ -1,18 +1,23 @@
 //! The places of every resource, and who waits for one.
 //!
-//! Guarantees: of one resource no more watches, nor other reads, hold a [`Place`] than there are; they are given in the
-//! order of asking; who goes away while waiting leaves nothing behind. Waiting asks nothing of
-//! upstream.
+//! Watches have places of their own, and keep them only while they begin: they run for as long as an
+//! hour, and nobody must be refused for that long. Guarantees: of one resource no more reads hold a
+//! [`Place`] than there are; they are given in the order of asking; who goes away while waiting leaves
+//! nothing behind. Waiting asks nothing of upstream.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use dashmap::DashMap;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::timeout_at,
+    task::AbortHandle,
+    time::{sleep, timeout_at},
 };
 
 use crate::{api::resource::GroupVersionResource, shards::shard::Progress};
@@ -22,20 +27,23 @@ use super::{Deadlines, ForwardReason, Passage, Warmth};
 /// The places of all resources.
 #[derive(Debug, Default)]
 pub(in crate::gateway) struct Places {
-    resources: DashMap<Kind, Arc<Resource>>,
+    resources: DashMap<GroupVersionResource, Arc<Resource>>,
 }
 
-/// Reads that share places. Watches have their own: they keep them for up to an hour.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Kind {
-    resource: GroupVersionResource,
-    is_watch: bool,
-}
-
-/// A read's right to run upstream, given back when it is dropped.
+/// A read's right to run upstream, given back when it is dropped; a watch's after [`BEGINNING`] at
+/// the latest.
 #[derive(Debug)]
 pub(in crate::gateway) struct Place {
-    _permit: OwnedSemaphorePermit,
+    _held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Permit {
+        _permit: OwnedSemaphorePermit,
+    },
+    /// A task that has the permit and lets go of it.
+    Beginning(AbortHandle),
 }
 
 /// A read that memory did not answer.
@@ -43,7 +51,7 @@ pub(in crate::gateway) struct Place {
 pub(in crate::gateway) struct Applicant<'a> {
     /// What it reads.
     pub(in crate::gateway) resource: &'a GroupVersionResource,
-    /// Whether its answer goes on as long as the client wants.
+    /// Whether its answer runs on until it is ended.
     pub(in crate::gateway) is_watch: bool,
     /// Why memory did not answer.
     pub(in crate::gateway) reason: ForwardReason,
@@ -68,15 +76,20 @@ pub(in crate::gateway) enum Admitted {
 
 #[derive(Debug)]
 struct Resource {
-    places: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
 /// One who waits; counted as long as it lives.
 struct Waiting<'a>(&'a AtomicUsize);
 
-/// Forwarded watches, and others, of one resource that run at the same time.
+/// Forwarded gets and lists of one resource that run at the same time, and as many watches that begin.
 const PLACES: usize = 8;
+
+/// What a forwarded watch costs upstream, it costs at its beginning: the state, or what was missed. More
+/// than what others wait for its place, so that those who come together do not all get through.
+const BEGINNING: Duration = Duration::from_secs(10);
 
 /// Reads of one resource that wait at the same time: a few kilobytes each. More are refused at once.
 const WAITING: usize = 8192;
@@ -99,7 +112,7 @@ impl Places {
             Passage::Again => return Admitted::AskAgain,
             Passage::Fill | Passage::Place => {}
         }
-        let resource = self.resource(Kind { resource: resource.clone(), is_watch });
+        let resource = self.resource(resource);
         let Some(_waiting) = Waiting::begin(&resource.waiting) else { return Admitted::Refused };
         let mut passage = decide(&shard);
         if passage == Passage::Fill {
@@ -113,58 +126,59 @@ impl Places {
             Passage::Free => Admitted::Forward(None),
             Passage::Again => Admitted::AskAgain,
             // A fill that was begun anew meanwhile is waited for along with the place.
-            Passage::Fill | Passage::Place => resource.place(shard, reason, deadlines).await,
+            Passage::Fill | Passage::Place => {
+                let places = if is_watch { &resource.watches } else { &resource.answers };
+                let take = if is_watch { Place::of_watch } else { Place::of_answer };
+                place(places, take, shard, reason, deadlines).await
+            }
         }
     }
 
-    fn resource(&self, kind: Kind) -> Arc<Resource> {
-        if let Some(resource) = self.resources.get(&kind) {
+    fn resource(&self, resource: &GroupVersionResource) -> Arc<Resource> {
+        if let Some(resource) = self.resources.get(resource) {
             return Arc::clone(&resource);
         }
         if self.resources.len() >= REMEMBERED {
             // Places that are held keep their semaphore and would not be counted any more.
-            self.resources.retain(|_, it| {
-                Arc::strong_count(it) > 1 || it.places.available_permits() < PLACES
-            });
+            self.resources.retain(|_, it| Arc::strong_count(it) > 1 || it.is_held());
         }
-        Arc::clone(&self.resources.entry(kind).or_insert_with(|| {
-            let places = Arc::new(Semaphore::new(PLACES));
-            Arc::new(Resource { places, waiting: AtomicUsize::new(0) })
+        Arc::clone(&self.resources.entry(resource.clone()).or_insert_with(|| {
+            let places = || Arc::new(Semaphore::new(PLACES));
+            let (answers, watches) = (places(), places());
+            Arc::new(Resource { answers, watches, waiting: AtomicUsize::new(0) })
         }))
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn of_answer(permit: OwnedSemaphorePermit) -> Self {
+        Self { _held: Held::Permit { _permit: permit } }
+    }
+
+    fn of_watch(permit: OwnedSemaphorePermit) -> Self {
+        let begun = tokio::spawn(async move {
+            sleep(BEGINNING).await;
+            drop(permit);
+        });
+        Self { _held: Held::Beginning(begun.abort_handle()) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Self::Beginning(task) = self {
+            task.abort();
+        }
     }
 }
 
 // === impl Resource ===
 
 impl Resource {
-    async fn place(
-        &self,
-        mut shard: Option<watch::Receiver<Progress>>,
-        reason: ForwardReason,
-        deadlines: Deadlines,
-    ) -> Admitted {
-        // One that was warm and did not answer will not do so for being warm.
-        let may_warm = reason == ForwardReason::Cold && is_cold(shard.as_ref());
-        let fill = async {
-            if !may_warm {
-                return std::future::pending().await;
-            }
-            while is_cold(shard.as_ref()) {
-                changed(&mut shard).await;
-            }
-        };
-        let settled = async {
-            tokio::select! {
-                biased;
-                () = fill => Admitted::AskAgain,
-                permit = Arc::clone(&self.places).acquire_owned() => match permit {
-                    Ok(permit) => Admitted::Forward(Some(Place { _permit: permit })),
-                    // The semaphore is never closed.
-                    Err(_) => Admitted::Refused,
-                },
-            }
-        };
-        timeout_at(deadlines.place.into(), settled).await.unwrap_or(Admitted::Refused)
+    fn is_held(&self) -> bool {
+        [&self.answers, &self.watches].into_iter().any(|it| it.available_permits() < PLACES)
     }
 }
 
@@ -182,6 +196,38 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Waits for one of these places, or for a fill if that may yet come.
+async fn place(
+    places: &Arc<Semaphore>,
+    take: fn(OwnedSemaphorePermit) -> Place,
+    mut shard: Option<watch::Receiver<Progress>>,
+    reason: ForwardReason,
+    deadlines: Deadlines,
+) -> Admitted {
+    // One that was warm and did not answer will not do so for being warm.
+    let may_warm = reason == ForwardReason::Cold && is_cold(shard.as_ref());
+    let fill = async {
+        if !may_warm {
+            return std::future::pending().await;
+        }
+        while is_cold(shard.as_ref()) {
+            changed(&mut shard).await;
+        }
+    };
+    let settled = async {
+        tokio::select! {
+            biased;
+            () = fill => Admitted::AskAgain,
+            permit = Arc::clone(places).acquire_owned() => match permit {
+                Ok(permit) => Admitted::Forward(Some(take(permit))),
+                // The semaphore is never closed.
+                Err(_) => Admitted::Refused,
+            },
+        }
+    };
+    timeout_at(deadlines.place.into(), settled).await.unwrap_or(Admitted::Refused)
 }
 
 /// Whether the shard may be filled yet.

@@ -83,7 +83,8 @@ impl Types {
 
     /// Whether a table was ever shown.
     pub fn are_known(&self) -> bool {
-        *self.known.borrow()
+        // Asked for every request: the table is read without a lock, `known` is not.
+        self.table.load().is_read()
     }
 
     /// Waits for the first table, but not longer than `patience`.
@@ -167,7 +168,7 @@ mod tests {
             async move { types.wait_until_known(Duration::from_secs(3600)).await }
         });
         tokio::task::yield_now().await;
-        types.replace(TypeTable::default());
+        types.replace(TypeTable::of_unknown_release());
         waiting.await.unwrap();
         assert!(types.are_known());
     }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use futures_util::{FutureExt, future::join_all};
 
 use super::*;
@@ -7,10 +5,6 @@ use crate::api::version::ResourceVersion;
 
 fn pods() -> GroupVersionResource {
     GroupVersionResource::new("", "v1", "pods")
-}
-
-fn kind(resource: GroupVersionResource) -> Kind {
-    Kind { resource, is_watch: false }
 }
 
 fn filling() -> watch::Sender<Progress> {
@@ -58,14 +52,52 @@ async fn a_few_run_and_the_others_are_refused_in_time() {
     let other = GroupVersionResource::new("", "v1", "nodes");
     let other = places.admit(applicant(&other, ForwardReason::NotProven, None)).await;
     assert!(matches!(other, Admitted::Forward(Some(_))), "resources don't share places");
-    let watch = Applicant { is_watch: true, ..applicant(&pods(), ForwardReason::Cold, None) };
-    let watch = places.admit(watch).await;
-    assert!(matches!(watch, Admitted::Forward(Some(_))), "nor do watches and lists");
     let (first, second) = (place(&places, ForwardReason::Cold), async {
         tokio::task::yield_now().await;
         held.pop();
     });
     tokio::join!(first, second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_do_not_wait_for_the_end_of_watches() {
+    let places = Places::default();
+    let resource = pods();
+    let watch = || {
+        let applicant = applicant(&resource, ForwardReason::Uncovered, None);
+        places.admit(Applicant { is_watch: true, ..applicant })
+    };
+    let mut held = Vec::new();
+    for _ in 0..PLACES {
+        held.push(watch().await);
+    }
+    assert!(held.iter().all(|it| matches!(it, Admitted::Forward(Some(_)))));
+    assert!(matches!(watch().await, Admitted::Refused));
+    let list = places.admit(applicant(&resource, ForwardReason::Exact, None));
+    assert!(matches!(list.now_or_never(), Some(Admitted::Forward(Some(_)))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_wait_for_the_beginning_of_others_only() {
+    let places = Places::default();
+    let resource = pods();
+    let watch = || {
+        let applicant = applicant(&resource, ForwardReason::Uncovered, None);
+        places.admit(Applicant { is_watch: true, ..applicant })
+    };
+    let begun = tokio::time::Instant::now();
+    let mut running = join_all((0..PLACES).map(|_| watch())).await;
+    assert!(matches!(watch().await, Admitted::Refused));
+    assert!(begun.elapsed() < BEGINNING);
+    running.push(watch().await);
+    assert!(running.iter().all(|it| matches!(it, Admitted::Forward(Some(_)))));
+    assert_eq!(begun.elapsed(), BEGINNING);
+    // One that ends sooner gives its place back at once.
+    let mut next = join_all((1..PLACES).map(|_| watch())).await;
+    next.pop();
+    tokio::task::yield_now().await;
+    assert!(matches!(watch().now_or_never(), Some(Admitted::Forward(Some(_)))));
+    assert!(watch().now_or_never().is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +107,7 @@ async fn all_who_wait_for_a_fill_ask_again() {
     let readers =
         (0..500).map(|_| places.admit(applicant(&pods(), ForwardReason::Cold, Some(&shard))));
     let filled = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_secs(2)).await;
         fill(&shard);
     };
     let (admitted, ()) = tokio::join!(join_all(readers), filled);
@@ -89,7 +121,7 @@ async fn a_long_fill_lets_a_few_past_and_serves_the_rest() {
     let readers =
         (0..500).map(|_| places.admit(applicant(&pods(), ForwardReason::Cold, Some(&shard))));
     let filled = async {
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        sleep(Duration::from_secs(4)).await;
         fill(&shard);
     };
     let (admitted, ()) = tokio::join!(join_all(readers), filled);
@@ -104,7 +136,7 @@ async fn failures_are_told_apart() {
     let places = Places::default();
     let shard = filling();
     let fails = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
         shard.send_modify(|progress| progress.failure = Some("unreachable".into()));
     };
     let begun = tokio::time::Instant::now();
@@ -148,13 +180,13 @@ async fn who_goes_away_leaves_nothing_behind() {
 #[test]
 fn places_that_are_held_are_not_forgotten() {
     let places = Places::default();
-    let pods = places.resource(kind(pods()));
-    let held = Arc::clone(&pods.places).try_acquire_many_owned(8).unwrap();
+    let pods = places.resource(&pods());
+    let held = Arc::clone(&pods.watches).try_acquire_many_owned(8).unwrap();
     drop(pods);
     for number in 0..REMEMBERED + 10 {
-        places.resource(kind(GroupVersionResource::new("g", "v1", &format!("r{number}"))));
+        places.resource(&GroupVersionResource::new("g", "v1", &format!("r{number}")));
     }
     assert!(places.resources.len() <= REMEMBERED, "{}", places.resources.len());
-    assert_eq!(places.resource(kind(self::pods())).places.available_permits(), 0);
+    assert_eq!(places.resource(&self::pods()).watches.available_permits(), 0);
     drop(held);
 }
