@@ -212,6 +212,11 @@ impl Reflector {
         !matches!(self.state, State::Idle { .. })
     }
 
+    /// Whether what is under way continues the shard's contents, rather than replacing them.
+    pub fn is_watching(&self) -> bool {
+        matches!(self.state, State::Watching { .. })
+    }
+
     /// The body ended cleanly.
     pub fn ended(&mut self, codec: &ResourceCodec, now: Instant, effects: &mut Vec<Effect>) {
         match self.take() {
