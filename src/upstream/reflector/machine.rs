@@ -231,6 +231,7 @@ impl Reflector {
                         self.ended_early(version)
                     };
                     self.failures = 0;
+                    self.stale_since = None;
                     self.watching_since = None;
                     self.state = State::Idle { next, wait: None };
                 }
