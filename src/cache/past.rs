@@ -4,7 +4,7 @@
 //! of each key after N matters for that: its previous object is what stood there at N
 //! ([`Rebuild`]). States that pages of a list were cut from, and rebuilt ones, are kept for the next
 //! page: few, and dropped with the log, on which all of this rests. What is older than upstream
-//! itself keeps for certain ([`Horizon`]) is not shown.
+//! itself keeps for certain ([`Horizon`]) is not shown; what was before the fill is such a state.
 //!
 //! No clock, no IO: the owner says what time it is and how much memory the kept states may hold.
 
@@ -34,7 +34,7 @@ pub enum Past {
 }
 
 /// The states that are kept, and how far back states may be shown.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PastStates {
     /// The most recently used last.
     kept: Vec<Kept>,
@@ -57,9 +57,9 @@ const KEPT: usize = 16;
 // === impl PastStates ===
 
 impl PastStates {
-    /// Nothing is kept yet; the shard's history begins at `version`.
-    pub fn beginning_at(version: ResourceVersion) -> Self {
-        Self { horizon: Horizon::beginning_at(version), ..Self::default() }
+    /// None kept yet of a history that is seen from `version` on.
+    pub fn new(version: ResourceVersion) -> Self {
+        Self { kept: Vec::new(), horizon: Horizon::new(version), bytes: 0 }
     }
 
     /// The state at exactly `version` of a shard that is at `present` and has this log.

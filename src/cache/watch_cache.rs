@@ -178,7 +178,7 @@ impl WatchCache {
         self.highest = Some(version);
         let log = Log::new(version, self.budget);
         let Some(contents) = &mut self.contents else {
-            let past = PastStates::beginning_at(version);
+            let past = PastStates::new(version);
             self.contents = Some(Contents { objects, resource_version: version, log, past });
             self.generation += 1;
             return Ok(Fill::First);
@@ -426,7 +426,7 @@ impl WatchCache {
 impl Contents {
     /// Nothing is known of what happened before this log.
     fn begin_history(&mut self, log: Log) {
-        self.past = PastStates::beginning_at(log.start());
+        self.past = PastStates::new(log.start());
         self.log = log;
     }
 }

@@ -5,8 +5,9 @@
 //! one for five minutes more at most, and which it is can't be seen from outside. So a version that
 //! the shard had left behind four minutes ago is upstream's to answer, with objects or with 410. The
 //! fifth minute is for the shard, which on a quiet resource hears once a minute how far the store is.
-//! How old a version is from before the shard's history, nobody can say: it is upstream's as well,
-//! whether or not the log was extended to it.
+//!
+//! How long ago a version from before the fill was the latest can't be seen from here, whatever the
+//! log says about it since it was extended backwards: such a state is upstream's to answer, too.
 
 use std::{
     collections::VecDeque,
@@ -16,12 +17,12 @@ use std::{
 use crate::api::version::ResourceVersion;
 
 /// How far back states are shown.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Horizon {
     /// Versions shown, and when; oldest first.
     samples: VecDeque<(Instant, ResourceVersion)>,
     /// States before it are not shown.
-    oldest: Option<ResourceVersion>,
+    oldest: ResourceVersion,
 }
 
 /// What upstream keeps for certain, less what a quiet shard lags.
@@ -33,9 +34,9 @@ const SAMPLE: Duration = Duration::from_secs(10);
 // === impl Horizon ===
 
 impl Horizon {
-    /// Of a history that begins at `version`.
-    pub(super) fn beginning_at(version: ResourceVersion) -> Self {
-        Self { samples: VecDeque::new(), oldest: Some(version) }
+    /// Of a history that is seen from `version` on.
+    pub(super) fn new(version: ResourceVersion) -> Self {
+        Self { samples: VecDeque::new(), oldest: version }
     }
 
     /// Takes note of the version shown at `now`.
@@ -45,12 +46,12 @@ impl Horizon {
             self.samples.push_back((now, version));
         }
         while let Some((_, old)) = self.samples.pop_front_if(|(at, _)| since(*at) >= AGE) {
-            self.oldest = Some(old);
+            self.oldest = self.oldest.max(old);
         }
     }
 
     /// Whether the state at this version is too old.
     pub(super) fn hides(&self, version: ResourceVersion) -> bool {
-        self.oldest.is_some_and(|oldest| version < oldest)
+        version < self.oldest
     }
 }

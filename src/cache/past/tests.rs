@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     cache::{
+        backlog::Backlog,
         fixture::{
-            Pod, codec,
+            Pod, bookmark, codec,
             history::{History, Write, write},
             version,
         },
@@ -159,6 +160,23 @@ fn nothing_is_kept_across_a_break_of_history() {
         cache.fill(map(vec![Pod::new("ns", "a", 12).object()]), version(12)).unwrap();
         assert!(matches!(cache.state_at(version(10)), Past::Gone));
     }
+}
+
+/// How long ago it was the store's latest is not known: upstream may have compacted it.
+#[test]
+fn what_an_extension_brings_is_for_watches_only() {
+    let mut cache = filled(vec![Pod::new("ns", "a", 8).object()], 10);
+    let beginning = cache.beginning().unwrap();
+    let mut backlog = Backlog::new(version(5), version(10), 1 << 20);
+    backlog.push(Pod::new("ns", "a", 8).event("ADDED")).unwrap();
+    backlog.push(bookmark(10)).unwrap();
+    let events = backlog.assemble(&beginning.versions()).unwrap();
+    assert!(cache.extend_back(&beginning, version(5), &events, Instant::now()));
+    assert_eq!(cache.events_since(version(5)).unwrap().count(), 1);
+    for at in 5..10 {
+        assert!(matches!(cache.state_at(version(at)), Past::Gone), "{at}");
+    }
+    assert!(state_at(&mut cache, 10).is_some());
 }
 
 #[test]

@@ -62,8 +62,13 @@ impl Shard {
 
     /// Drops every kept state: memory is short.
     pub fn drop_past(&self) {
-        let mut cache = self.cache.lock();
-        let kept = cache.past().map_or_else(Vec::new, PastStates::kept);
-        cache.drop_kept(&kept, 0);
+        let kept = {
+            let mut cache = self.cache.lock();
+            let kept = cache.past().map_or_else(Vec::new, PastStates::kept);
+            cache.drop_kept(&kept, 0);
+            kept
+        };
+        // Not under the lock.
+        drop(kept);
     }
 }

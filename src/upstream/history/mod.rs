@@ -71,8 +71,9 @@ const GATHER_HERD: Duration = Duration::from_millis(500);
 const HERD: usize = 8;
 
 /// An extension takes no longer: the backlog comes at once, a bookmark within two seconds, the state
-/// of a large resource in about one.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// of 100,000 objects in some ten. Those who came first have gone by then, but their clients try again,
+/// and given up it would have to be begun again for every one of them.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// After a failure watches are forwarded for this long.
 const PAUSE: Duration = Duration::from_secs(10);

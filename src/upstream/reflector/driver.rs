@@ -92,6 +92,10 @@ type Learning = Pin<Box<dyn Future<Output = Option<BookmarkTemplate>> + Send>>;
 impl Driver {
     async fn perform(&mut self, ask: Ask) {
         debug!(shard = %self.shard.key(), target = ask.target, "asking upstream");
+        if !self.reflector.is_watching() {
+            // A fill tells all by itself, and takes the time that it takes.
+            self.expected = None;
+        }
         let mut effects = Vec::new();
         match send(&self.upstream, &ask).await {
             Err(reason) => {
@@ -306,3 +310,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests;

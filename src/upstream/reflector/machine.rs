@@ -212,6 +212,11 @@ impl Reflector {
         !matches!(self.state, State::Idle { .. })
     }
 
+    /// Whether what is under way continues the shard's contents, rather than replacing them.
+    pub fn is_watching(&self) -> bool {
+        matches!(self.state, State::Watching { .. })
+    }
+
     /// The body ended cleanly.
     pub fn ended(&mut self, codec: &ResourceCodec, now: Instant, effects: &mut Vec<Effect>) {
         match self.take() {
@@ -226,6 +231,7 @@ impl Reflector {
                         self.ended_early(version)
                     };
                     self.failures = 0;
+                    self.stale_since = None;
                     self.watching_since = None;
                     self.state = State::Idle { next, wait: None };
                 }

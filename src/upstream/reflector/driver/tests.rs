@@ -1,0 +1,85 @@
+//! The driver against a scripted upstream.
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use http_body::Frame;
+use http_body_util::StreamBody;
+
+use super::*;
+use crate::{
+    cache::{
+        fixture::{Pod, bookmark_json, line, pods, version},
+        log::LogBudget,
+    },
+    codec::object::Representation,
+    shards::shard::ShardId,
+    upstream::LocalApiServer,
+};
+
+/// Answers probes with one Pod at version 10, and streaming lists with the same, slowly.
+struct Script;
+
+impl LocalApiServer for Script {
+    fn call(
+        &self,
+        _: Lane,
+        request: Request<RequestBody>,
+    ) -> Pin<Box<dyn Future<Output = Response<UpstreamBody>> + Send>> {
+        let pod = Pod::new("ns", "b", 9).json();
+        let body = if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
+            let frames = [line("ADDED", &pod), line("BOOKMARK", &bookmark_json(10, true))];
+            let slowly = stream::once(tokio::time::sleep(Duration::from_millis(100)))
+                .flat_map(move |()| stream::iter(frames.clone()))
+                .flat_map(|frame| stream::iter([frame, Bytes::from_static(b"\n")]))
+                .map(|chunk| Ok::<_, std::io::Error>(Frame::data(chunk)))
+                .chain(stream::pending());
+            UpstreamBody::local(StreamBody::new(slowly))
+        } else {
+            let list = format!(r#"{{"metadata":{{"resourceVersion":"10"}},"items":[{pod}]}}"#);
+            UpstreamBody::full(list.into())
+        };
+        async move { Response::new(body) }.boxed()
+    }
+}
+
+fn driver() -> Driver {
+    let budget = LogBudget { bytes: 1 << 20, age: Duration::from_secs(600) };
+    let shard = Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, Arc::from([]));
+    let shard = Arc::new(shard);
+    Driver {
+        reflector: Reflector::new(shard.resource(), Representation::Json),
+        cleared: shard.progress(),
+        shard,
+        upstream: Upstream::Embedded(Arc::new(Script)),
+        went_back: Arc::new(|_, violation| panic!("{violation}")),
+        seen: 0,
+        expected: None,
+        learning: None,
+    }
+}
+
+/// Upstream answered the resumption with 410, or in a way for which the contents were given up.
+#[tokio::test]
+async fn a_fill_is_not_held_to_what_a_resumed_stream_had_to_bring() {
+    for held in [Some(5), None] {
+        let mut driver = driver();
+        if let Some(at) = held {
+            driver.shard.fill(Vec::new(), version(at), Instant::now(), 0).unwrap();
+        }
+        let probed = sample(&driver.upstream, &driver.shard.key().gvr).await.unwrap();
+        driver.expected = Some(Expected { probed, until: Instant::now() });
+        let Step::Send(ask) = driver.reflector.next(Instant::now(), 0.5) else {
+            panic!("it does not fill")
+        };
+        let filled = driver.shard.progress();
+        tokio::select! {
+            () = driver.perform(ask) => panic!("the fill was given up"),
+            version = reaches(filled) => assert_eq!(version, 10, "filled from {held:?}"),
+        }
+    }
+}
+
+async fn reaches(mut progress: watch::Receiver<Progress>) -> u64 {
+    let filled = |progress: &Progress| progress.version.is_some_and(|found| found.get() >= 10);
+    progress.wait_for(filled).await.unwrap().version.unwrap().get()
+}
