@@ -30,8 +30,9 @@ use super::{Limits, Start, WatchBody};
 /// Upstream's choice when a watch names no timeout (semantics §5.5).
 const WATCH_SECONDS: std::ops::Range<u64> = 1800..3600;
 
-/// What a watch from before the log waits for the log to be extended.
-const COVER: Duration = Duration::from_secs(3);
+/// What a watch from before the log waits for the log to be extended: the herd is gathered for two
+/// seconds, and a quiet resource's bookmark takes as long.
+const COVER: Duration = Duration::from_secs(6);
 
 /// Waits until the shard's log reaches back to where the watch begins, or it is clear that it won't.
 pub(in crate::gateway) async fn cover(

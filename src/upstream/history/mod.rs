@@ -1,7 +1,7 @@
 //! What happened before a shard's log begins: one shared extension instead of a watch for each.
 //!
 //! After a restart of the gateway every client resumes its watches at versions from before the logs.
-//! Those who ask within a tenth of a second, or half a second more if they are many, are served by
+//! Those who ask within a tenth of a second, or two seconds more while they are many, are served by
 //! one upstream watch per shard, from the least version asked for and some way below it for those
 //! still to come. What it brings is proven complete (`cache::backlog`) and put before the log. Where
 //! upstream refuses, its floor is remembered and later watches are refused from memory.
@@ -65,10 +65,15 @@ struct Demand {
 /// How long an extension waits for others that want one.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// How much longer it waits when so many have come by then: clients that lost the gateway come back
-/// within a second or so, and the one with the oldest version need not be among the first.
-const GATHER_HERD: Duration = Duration::from_millis(500);
+/// When so many have come by then it waits on, for as many turns as still bring more than a few:
+/// clients that lost the gateway come back over some seconds, and the one with the oldest version
+/// need not be among the first. One who is missed costs another upstream watch.
 const HERD: usize = 8;
+const GATHER_TURN: Duration = Duration::from_millis(400);
+const GATHER_TURNS: usize = 5;
+
+/// A turn that brings less than this share of all brings few.
+const FEW: usize = 16;
 
 /// An extension takes no longer: the backlog comes at once, a bookmark within two seconds, the state
 /// of 100,000 objects in some ten. Those who came first have gone by then, but their clients try again,
@@ -169,10 +174,7 @@ impl History {
             // Whoever waits for this run was part of the one before.
             return;
         }
-        sleep(GATHER).await;
-        if self.demand.lock().askers >= HERD {
-            sleep(GATHER_HERD).await;
-        }
+        self.gather().await;
         let Some(least) = self.demand.lock().take(Instant::now()) else { return };
         let key = self.shard.key();
         match timeout(PATIENCE, self.extend(least)).await {
@@ -183,6 +185,19 @@ impl History {
             }
             Ok(Err(error)) => self.pause(&error.to_string()),
             Err(_) => self.pause("it took too long"),
+        }
+    }
+
+    async fn gather(&self) {
+        sleep(GATHER).await;
+        let mut before = 0;
+        for _ in 0..GATHER_TURNS {
+            let askers = self.demand.lock().askers;
+            if askers < HERD || askers - before <= askers / FEW {
+                return;
+            }
+            before = askers;
+            sleep(GATHER_TURN).await;
         }
     }
 
