@@ -45,9 +45,15 @@ pub(super) enum NotExtended {
     /// Upstream serves watches from this version on only.
     #[error("upstream's own history begins at {0}")]
     BelowFloor(ResourceVersion),
+    /// The state at this version is needed, and the store has it no longer.
+    #[error("the state at {0} is compacted")]
+    Compacted(ResourceVersion),
     /// What came is not what it should be.
     #[error(transparent)]
     Unusable(#[from] Unusable),
+    /// An answer that is none.
+    #[error("upstream answered {0}")]
+    Status(StatusCode),
     /// No answer, or none of use.
     #[error("{0}")]
     Upstream(String),
@@ -145,7 +151,10 @@ impl Asking<'_> {
         let mut query =
             format!("limit={PAGE_SIZE}&resourceVersion={start}&resourceVersionMatch=Exact");
         loop {
-            let body = self.send(&query, false).await?;
+            let body = self.send(&query, false).await.map_err(|error| match error {
+                NotExtended::Status(StatusCode::GONE) => NotExtended::Compacted(start),
+                other => other,
+            })?;
             let body = Limited::new(body, MAX_PAGE).collect().await.map_err(broken)?;
             let body: Bytes = body.to_bytes();
             let page = self.shard.codec().decode_list_page(body).map_err(broken)?;
@@ -171,7 +180,7 @@ impl Asking<'_> {
         let response = self.upstream.send(Lane::Gateway, request).await.map_err(broken)?;
         match response.status() {
             StatusCode::OK => Ok(response.into_body()),
-            status => Err(broken(format!("upstream answered {status}"))),
+            status => Err(NotExtended::Status(status)),
         }
     }
 }

@@ -60,6 +60,16 @@ struct Demand {
     askers: usize,
     /// Until when nothing is tried: the last extension failed for no reason that asking again mends.
     not_before: Option<Instant>,
+    /// The state at this version was needed, and compacted.
+    compacted: Option<Compacted>,
+}
+
+/// One version that is too old must not spoil the extension for all who want less.
+#[derive(Clone, Copy, Debug)]
+struct Compacted {
+    version: ResourceVersion,
+    /// How often the shard had been emptied: another store may be behind it since.
+    cleared: u64,
 }
 
 /// How long an extension waits for others that want one.
@@ -160,8 +170,9 @@ impl History {
         {
             return false;
         }
+        let cleared = self.shard.progress().borrow().cleared;
         let mut demand = self.demand.lock();
-        if demand.is_paused(Instant::now()) {
+        if demand.is_paused(Instant::now()) || demand.is_compacted(version, cleared) {
             return false;
         }
         demand.least = Some(demand.least.map_or(version, |least| least.min(version)));
@@ -177,11 +188,16 @@ impl History {
         self.gather().await;
         let Some(least) = self.demand.lock().take(Instant::now()) else { return };
         let key = self.shard.key();
+        let cleared = self.shard.progress().borrow().cleared;
         match timeout(PATIENCE, self.extend(least)).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(extended))) => {
                 let (start, events) = (extended.start, extended.events);
                 info!(shard = %key, %start, events, "history extended backwards");
+            }
+            Ok(Err(NotExtended::Compacted(version))) => {
+                info!(shard = %key, %version, "history not extended: its state is compacted");
+                self.demand.lock().compacted = Some(Compacted { version, cleared });
             }
             Ok(Err(error)) => self.pause(&error.to_string()),
             Err(_) => self.pause("it took too long"),
@@ -239,6 +255,10 @@ impl History {
 impl Demand {
     fn is_paused(&self, now: Instant) -> bool {
         self.not_before.is_some_and(|until| now < until)
+    }
+
+    fn is_compacted(&self, version: ResourceVersion, cleared: u64) -> bool {
+        self.compacted.is_some_and(|known| version <= known.version && cleared == known.cleared)
     }
 
     /// What is wanted, unless nothing is to be tried now.

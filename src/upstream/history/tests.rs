@@ -186,6 +186,34 @@ async fn a_state_that_is_compacted_is_asked_for_nearer() {
 }
 
 #[tokio::test]
+async fn one_version_that_is_too_old_does_not_keep_others_from_being_covered() {
+    let world = world(|query| {
+        let (a, b) = (Pod::new("ns", "a", 900), Pod::new("ns", "b", 990));
+        if query.contains("watch=true") {
+            return (200, event("MODIFIED", &a) + &event("ADDED", &b) + &mark(1000));
+        }
+        match asked(query) {
+            "800" => list("800", &[Pod::new("ns", "a", 7)]),
+            _ => (410, String::new()),
+        }
+    });
+    assert!(!world.covers(700).await);
+    assert!(world.covers(800).await, "at once, from exactly there");
+    let watches = world.watches().len();
+    assert!(!world.covers(600).await);
+    assert_eq!(world.watches().len(), watches, "older states are compacted, too");
+    let cleared = |clear: bool| {
+        if clear {
+            world.shard.clear(false);
+        }
+        world.shard.progress().borrow().cleared
+    };
+    let history = world.histories.of(&world.shard);
+    assert!(history.demand.lock().is_compacted(version(700), cleared(false)));
+    assert!(!history.demand.lock().is_compacted(version(700), cleared(true)), "another store");
+}
+
+#[tokio::test]
 async fn what_is_not_proven_is_not_taken_and_not_asked_for_again_at_once() {
     for answer in [
         // The stream ended before it reached the log.

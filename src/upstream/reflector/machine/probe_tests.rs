@@ -132,3 +132,17 @@ fn lost_history_is_filled_soon_after_a_long_absence() {
     assert!(script.wait() <= Duration::from_secs(2));
     assert!(script.ask().target.contains("sendInitialEvents"));
 }
+
+#[test]
+fn a_stream_that_settled_in_between_ends_the_patience_with_errors() {
+    let mut script = Script::filled();
+    for _ in 0..3 {
+        script.later(450).end();
+        script.ask();
+        script.answer(503);
+        script.wait();
+        script.ask();
+        script.answer(200);
+        assert!(script.taken().iter().all(|said| !said.starts_with("withdraw")));
+    }
+}

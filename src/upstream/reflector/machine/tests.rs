@@ -346,20 +346,6 @@ fn errors_that_last_end_what_can_not_be_continued() {
 }
 
 #[test]
-fn a_stream_that_settled_in_between_ends_the_patience_with_errors() {
-    let mut script = Script::filled();
-    for _ in 0..3 {
-        script.later(450).end();
-        script.ask();
-        script.answer(503);
-        script.wait();
-        script.ask();
-        script.answer(200);
-        assert!(script.taken().iter().all(|said| !said.starts_with("withdraw")));
-    }
-}
-
-#[test]
 fn an_error_among_the_initial_events_shows_nothing() {
     for bad in [error_frame(410), pod_frame("DELETED", "a", 9), pod_frame("MODIFIED", "a", 9)] {
         let mut script = Script::new();
