@@ -93,14 +93,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// After a failure watches are forwarded for this long.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// An extension goes further than it must, for those still to come: twice as far, but beyond this
-/// only by an eighth. The versions that clients know are up to a minute old, the time between two
-/// bookmarks, and a busy upstream keeps events for 75 s: much further would be below its floor.
-const MARGIN: u64 = 1_000;
-const MARGIN_SHARE: u64 = 8;
-
-/// The least margin.
-const LEAST_MARGIN: u64 = 100;
+/// An extension goes this share further than it must, for those still to come. Not far: the oldest
+/// versions that clients know are those of watches that never saw an event, and may lie just above
+/// upstream's floor, below which a watch is refused and has to be opened again.
+const MARGIN_SHARE: u64 = 16;
 
 impl std::fmt::Debug for Histories {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -279,8 +275,7 @@ fn range(
 ) -> Option<Range> {
     let least = floor.map_or(least, |floor| least.max(floor));
     let distance = start.get().checked_sub(least.get()).filter(|distance| *distance > 0)?;
-    let margin = distance.min(MARGIN.max(distance / MARGIN_SHARE)).max(LEAST_MARGIN);
-    let mut margin = margin.min(least.get() / 2);
+    let mut margin = (distance / MARGIN_SHARE).min(least.get() / 2);
     if let Some(floor) = floor {
         // It may have risen since it was learned.
         let above = least.get() - floor.get();

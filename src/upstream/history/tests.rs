@@ -143,7 +143,7 @@ async fn many_who_come_together_are_covered_by_one_watch() {
     }
     assert_eq!(world.watches().len(), 1, "{:?}", world.watches());
     assert_eq!(world.script.asked.lock().len(), 2, "and one list");
-    assert!(world.covers(650).await, "some way below the least");
+    assert!(world.covers(685).await, "some way below the least");
     assert_eq!(world.watches().len(), 1, "{:?}", world.watches());
 }
 
@@ -152,7 +152,7 @@ async fn upstreams_floor_is_asked_for_once() {
     let world = world(|query| {
         let version = asked(query);
         match version.parse::<u64>().unwrap() {
-            below if below < 950 => refusal(version, 950),
+            below if below < 970 => refusal(version, 970),
             _ => recent(query),
         }
     });
@@ -161,10 +161,10 @@ async fn upstreams_floor_is_asked_for_once() {
     assert!(!world.covers(800).await);
     assert_eq!(world.watches().len(), 2, "known from memory");
     let floor = |asked| world.histories.floor_above(&world.shard, version(asked));
-    assert_eq!(floor(949), Some(version(950)));
-    assert_eq!(floor(950), None, "upstream still serves its floor");
+    assert_eq!(floor(969), Some(version(970)));
+    assert_eq!(floor(970), None, "upstream still serves its floor");
     world.histories.floors.forget();
-    assert_eq!(floor(949), None);
+    assert_eq!(floor(969), None);
 }
 
 #[tokio::test]
@@ -173,11 +173,11 @@ async fn a_state_that_is_compacted_is_asked_for_nearer() {
         let (a, b) = (Pod::new("ns", "a", 900), Pod::new("ns", "b", 990));
         if query.contains("watch=true") {
             // One event between the margin and what is wanted.
-            let earlier = event("MODIFIED", &Pod::new("ns", "a", 650));
+            let earlier = event("MODIFIED", &Pod::new("ns", "a", 690));
             return (200, earlier + &event("MODIFIED", &a) + &event("ADDED", &b) + &mark(1000));
         }
         match asked(query) {
-            "700" => list("700", &[Pod::new("ns", "a", 650)]),
+            "700" => list("700", &[Pod::new("ns", "a", 690)]),
             _ => (410, String::new()),
         }
     });
@@ -255,13 +255,12 @@ fn extensions_go_further_than_they_must_but_not_below_the_floor() {
         let range = range(version(least), version(start), floor.map(version));
         range.map(|range| (range.from.get(), range.least.get()))
     };
-    assert_eq!(range(100_000, 100_010, None), Some((99_900, 100_000)));
-    assert_eq!(range(100_000, 100_900, None), Some((99_100, 100_000)));
-    assert_eq!(range(100_000, 108_000, None), Some((99_000, 100_000)));
-    assert_eq!(range(100_000, 180_000, None), Some((90_000, 100_000)));
+    assert_eq!(range(100_000, 100_010, None), Some((100_000, 100_000)));
+    assert_eq!(range(100_000, 100_800, None), Some((99_950, 100_000)));
+    assert_eq!(range(100_000, 180_000, None), Some((95_000, 100_000)));
     assert_eq!(range(100, 1_700, None), Some((50, 100)), "a young store");
     assert_eq!(range(1, 2, None), Some((1, 1)));
-    assert_eq!(range(100_000, 108_000, Some(99_200)), Some((99_300, 100_000)));
+    assert_eq!(range(100_000, 116_000, Some(99_200)), Some((99_300, 100_000)));
     assert_eq!(range(100_000, 105_000, Some(100_000)), Some((100_000, 100_000)));
     assert_eq!(range(90_000, 105_000, Some(100_000)), Some((100_000, 100_000)));
     assert_eq!(range(90_000, 105_000, Some(105_000)), None);
