@@ -227,6 +227,11 @@ impl List {
         self.head.len() + self.items.len(self.lead, self.separator) + self.tail.len()
     }
 
+    /// Whether it is whole pages, which keep their compressed form.
+    pub fn is_of_pages(&self) -> bool {
+        matches!(self.items, Items::Pages(_))
+    }
+
     /// The body as it is.
     pub fn plain(self) -> Segments {
         let mut body = Segments::new();

@@ -40,7 +40,7 @@ use super::{
     body::ResponseBody,
     collapse,
     decide::Source,
-    encoding::{Encoded, Encoding, Plain},
+    encoding::{Encoded, Encoding, NotEncoded, Plain, Room},
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
@@ -59,6 +59,7 @@ pub struct Server {
     histories: Arc<Histories>,
     hubs: Arc<[Arc<Hub>]>,
     access: Access,
+    room: Room,
 }
 
 /// Objects that a list may look at on a thread that serves connections: about half a millisecond.
@@ -77,7 +78,8 @@ impl Server {
         access: Access,
     ) -> Self {
         let rebuilds = Arc::new(Rebuilds::new());
-        Self { types, registry, proofs, rebuilds, histories, hubs, access }
+        let room = Room::new();
+        Self { types, registry, proofs, rebuilds, histories, hubs, access, room }
     }
 
     /// The answer to a read that its asker is allowed.
@@ -129,7 +131,7 @@ impl Server {
                 let Some(bytes) = found else {
                     return refusal::refuse(&read, &not_found(&read, key), circumstances);
                 };
-                let encoded = encode(read.encoding, Plain::Object(bytes)).await?;
+                let encoded = self.encode(read.encoding, Plain::Object(bytes)).await?;
                 whole(encoded, AnswerKind::Object)
             }
             What::List(request, audience) => {
@@ -137,7 +139,7 @@ impl Server {
                 if list.has_more() && !self.registry.is_full() {
                     shard.keep(&readable.snapshot);
                 }
-                whole(encode(read.encoding, Plain::List(list)).await?, AnswerKind::List)
+                whole(self.encode(read.encoding, Plain::List(list)).await?, AnswerKind::List)
             }
             What::Watch(request, audience) => {
                 let limits = self.limits(&request, authorized, circumstances);
@@ -202,6 +204,13 @@ impl Server {
         Ok(collapse::shared(&list, read, circumstances, authorized))
     }
 
+    async fn encode(&self, encoding: Encoding, plain: Plain) -> Result<Encoded, ForwardReason> {
+        encoding.apply(plain, &self.room).await.map_err(|error| match error {
+            NotEncoded::TooLong(_) | NotEncoded::Failed(_) => ForwardReason::Accept,
+            NotEncoded::Full(_) => ForwardReason::Memory,
+        })
+    }
+
     /// The wait may have outlived the permission.
     async fn renew(&self, authorized: Authorized) -> Result<Authorized, ForwardReason> {
         match self.access.renew(authorized).await {
@@ -258,10 +267,6 @@ fn get(
     _authorized: Authorized,
 ) -> Option<Bytes> {
     list::get(&readable.snapshot, shard.codec(), key, form)
-}
-
-async fn encode(encoding: Encoding, plain: Plain) -> Result<Encoded, ForwardReason> {
-    encoding.apply(plain).await.map_err(|_| ForwardReason::Accept)
 }
 
 fn not_found(read: &Read, key: &ObjectKey) -> Status {
