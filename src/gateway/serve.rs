@@ -232,7 +232,7 @@ impl Server {
         // would be read with the wrong places of fields; one opened under an outdated one would
         // stay when the others were closed.
         let wanted = read.served.fingerprint;
-        let present = self.types.get(&shard.key().gvr).map(|served| served.fingerprint);
+        let present = self.types.glance().get(&shard.key().gvr).map(|served| served.fingerprint);
         if present != Some(shard.fingerprint()) {
             self.registry.close(|candidate| candidate.id() == shard.id());
         }
