@@ -183,6 +183,7 @@ impl Gateway {
         let applicant = Applicant {
             resource: &read.served.resource.gvr,
             is_watch: matches!(read.what, What::Watch(..)),
+            bookmarks: matches!(&read.what, What::Watch(request, _) if request.bookmarks),
             reason,
             shard: server.progress(&read),
             deadlines: Deadlines::of(arrived, read.timeout),

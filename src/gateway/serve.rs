@@ -39,7 +39,6 @@ use super::{
     answer::{self, Circumstances},
     body::ResponseBody,
     collapse,
-    decide::Source,
     encoding::{Encoded, Encoding, NotEncoded, Plain, Room},
     list::{self, List},
     read::{Read, What},
@@ -222,7 +221,8 @@ impl Server {
 
     /// What can be waited for of the shard that would answer; `None` when none is open.
     pub(super) fn progress(&self, read: &Read) -> Option<watch::Receiver<Progress>> {
-        let shard = self.registry.get(&read.served.resource.gvr, read.source.representation)?;
+        let own = || self.registry.get(&read.served.resource.gvr, read.source.representation);
+        let shard = self.fuller(read).or_else(own)?;
         (shard.fingerprint() == read.served.fingerprint).then(|| shard.progress())
     }
 
@@ -244,18 +244,22 @@ impl Server {
 
     fn open(&self, read: &Read) -> Result<Arc<Shard>, ForwardReason> {
         let ServedType { resource, fingerprint, .. } = &read.served;
-        let Source { representation, fuller, .. } = read.source;
-        let fuller = fuller
-            .and_then(|fuller| self.registry.get(&resource.gvr, fuller))
-            .filter(|shard| shard.resource_version().is_some())
-            .filter(|shard| shard.codec().offers(read.source.form));
-        match fuller {
+        let representation = read.source.representation;
+        match self.fuller(read) {
             Some(fuller) => Ok(fuller),
             None => self
                 .registry
                 .open(resource, *fingerprint, representation, Need::Requests)
                 .map_err(|MemoryFull| ForwardReason::Memory),
         }
+    }
+
+    /// The shard that is open for other reads and answers this one as well.
+    fn fuller(&self, read: &Read) -> Option<Arc<Shard>> {
+        let fuller = self.registry.get(&read.served.resource.gvr, read.source.fuller?)?;
+        let answers =
+            fuller.resource_version().is_some() && fuller.codec().offers(read.source.form);
+        answers.then_some(fuller)
     }
 }
 
