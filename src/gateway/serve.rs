@@ -194,7 +194,7 @@ impl Server {
         authorized: Authorized,
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
-        let ask = collapse::ask(&read).ok_or(ForwardReason::NotProven)?;
+        let ask = collapse::ask(&read, shard).ok_or(ForwardReason::NotProven)?;
         let list = self.proofs.of(shard).list(ask).await.map_err(|error| {
             debug!(shard = %shard.key(), %error, "forwarding a list that could not be shared");
             ForwardReason::NotProven

@@ -116,7 +116,7 @@ struct Held {
 const MAX_LISTS: usize = 128;
 
 /// One answer. Larger ones are forwarded one by one.
-const MAX_ANSWER: usize = 64 << 20;
+pub const MAX_ANSWER: usize = 64 << 20;
 
 /// All answers that are being collected or sent.
 const MEMORY: usize = 256 << 20;
