@@ -1,9 +1,10 @@
 //! The version of a list that is handed on as it came.
 //!
-//! Reads no more of the body than it needs: built-in lists begin with their metadata, custom ones
-//! end with it. Of which type the list is does not matter here, nor what its objects are.
+//! Reads no more of the body than it needs: built-in lists begin with their metadata, custom ones end
+//! with it. A compressed body is inflated a few kilobytes at a time, and no more of it is kept. Of which
+//! type the list is does not matter here, nor what its objects are: they are not looked at.
 
-use std::io::Read as _;
+use std::io::{self, Read};
 
 use flate2::read::GzDecoder;
 
@@ -13,37 +14,47 @@ use crate::api::version::ResourceVersion;
 /// Enough for what stands before the items of a list that begins with its metadata.
 const HEAD: usize = 4096;
 
-/// A compressed list longer than this is not read to its end.
-const LONGEST: usize = 512 << 20;
+/// Enough for the metadata that a list ends with: its version, and a token that holds a key.
+const TAIL: usize = 16 << 10;
 
-/// The resourceVersion of a list in JSON or protobuf, compressed or not. Takes as long as a scan of
-/// the whole body at worst: a millisecond per megabyte, several when it is compressed.
+/// A compressed list longer than this is not read to its end.
+const LONGEST: u64 = 512 << 20;
+
+/// The resourceVersion of a list in JSON or protobuf, compressed or not. To find the end of a compressed
+/// one takes several milliseconds per megabyte, all else microseconds.
 ///
 /// # Errors
 /// The body is not a list that the API server wrote.
 pub fn list_version(body: &[u8], gzip: bool) -> Result<ResourceVersion, DecodeError> {
     if !gzip {
-        return read(&body[..body.len().min(HEAD)]).or_else(|_| read(body));
+        let tail = &body[body.len().saturating_sub(TAIL)..];
+        return read(&body[..body.len().min(HEAD)], || Ok(tail));
     }
-    read(&inflate(body, HEAD)?).or_else(|_| read(&inflate(body, LONGEST)?))
+    let wrong = |_| DecodeError::Expected { expected: "gzip data", at: 0 };
+    let mut plain = GzDecoder::new(body).take(LONGEST);
+    let mut head = Vec::with_capacity(HEAD);
+    plain.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(wrong)?;
+    read(&head, || last_bytes(&mut plain, head.clone()).map_err(wrong))
 }
 
-fn read(body: &[u8]) -> Result<ResourceVersion, DecodeError> {
-    if body.starts_with(protobuf::envelope::MAGIC) {
-        protobuf::list::scan_version(body)
-    } else {
-        json::list::scan_version(body)
+/// The version in the list's beginning, or in its end.
+fn read<T: AsRef<[u8]>>(
+    head: &[u8],
+    tail: impl FnOnce() -> Result<T, DecodeError>,
+) -> Result<ResourceVersion, DecodeError> {
+    if head.starts_with(protobuf::envelope::MAGIC) {
+        return protobuf::list::scan_version(head);
     }
+    json::list::scan_version(head).or_else(|_| json::list::scan_version_at_end(tail()?.as_ref()))
 }
 
-/// The first bytes of what was compressed.
-fn inflate(body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
-    let mut plain = Vec::new();
-    let inflated = GzDecoder::new(body).take(limit as u64).read_to_end(&mut plain);
-    match inflated {
-        Ok(_) => Ok(plain),
-        Err(_) => Err(DecodeError::Expected { expected: "gzip data", at: 0 }),
+/// The last bytes of a text whose beginning has been read.
+fn last_bytes(rest: &mut impl Read, beginning: Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut last = beginning;
+    while rest.by_ref().take(TAIL as u64).read_to_end(&mut last)? > 0 {
+        last.drain(..last.len().saturating_sub(TAIL));
     }
+    Ok(last)
 }
 
 #[cfg(test)]
@@ -88,6 +99,47 @@ mod tests {
     }
 
     #[test]
+    fn takes_no_item_for_the_list() {
+        let item = r#"{"metadata":{"name":"a","resourceVersion":"3"}}"#;
+        let filler = "x".repeat(HEAD + TAIL);
+        for end in [
+            format!(r#""items":[{item}]}}"#),
+            format!(r#""items":[{item}],"kind":"BList"}}"#),
+            format!(r#""items":[{item}],"metadata":{{"continue":""}}}}"#),
+            format!(r#""items":[{item}],"metadata":{{"resourceVersion":"17"#),
+            format!(r#""items":[],"metadata":{{"resourceVersion":"17"}},"z":{{"a":1}}}}"#),
+        ] {
+            version_of(format!(r#"{{"apiVersion":"{filler}",{end}"#).as_bytes()).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn keeps_little_of_a_large_list() {
+        // As if it had been inflated: the items are never there all at once.
+        let item: &[u8] = br#"{"metadata":{"name":"a","resourceVersion":"3"}},"#;
+        let last = br#"{}],"kind":"BList","metadata":{"continue":"","resourceVersion":"17"}}"#;
+        let chunk = item.repeat(20_000);
+        let mut items: Box<dyn Read> = Box::new(&last[..]);
+        for _ in 0..64 {
+            items = Box::new(chunk.chain(items));
+        }
+        let kept = last_bytes(&mut items, br#"{"apiVersion":"a/v1","items":["#.to_vec()).unwrap();
+        assert!(kept.len() == TAIL && kept.capacity() <= 8 * TAIL, "{}", kept.capacity());
+        assert_eq!(json::list::scan_version_at_end(&kept), Ok(ResourceVersion::new(17).unwrap()));
+
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(br#"{"apiVersion":"a/v1","items":["#).unwrap();
+        for _ in 0..16 {
+            encoder.write_all(&chunk).unwrap();
+        }
+        encoder.write_all(last).unwrap();
+        encoder.write_all(b"\n").unwrap();
+        let body = encoder.finish().unwrap();
+        assert_eq!(list_version(&body, true), Ok(ResourceVersion::new(17).unwrap()));
+        list_version(&body[..body.len() - 9], true).unwrap_err();
+    }
+
+    #[test]
     fn reads_protobuf() {
         let mut list = vec![0x0a, 8, 0x0a, 0, 0x12, 2, b'1', b'7', 0x1a, 0];
         for _ in 0..1000 {
@@ -98,7 +150,8 @@ mod tests {
         body.extend_from_slice(&list);
         body.extend_from_slice(b"\x1a\0\x22\0");
         assert_eq!(version_of(&body), Ok(ResourceVersion::new(17).unwrap()));
-        version_of(&body[..200]).unwrap_err();
+        assert_eq!(version_of(&body[..200]), version_of(&body), "no more is needed");
+        version_of(&body[..30]).unwrap_err();
     }
 
     #[test]

@@ -29,9 +29,9 @@ pub(super) enum Passage {
 /// How far the shard is that could answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Warmth {
-    /// There is none to wait for: its type changes.
+    /// There is none to wait for: its type changed, and whoever asks again opens another.
     Absent,
-    /// It is being filled.
+    /// It is being filled, or learns what bookmarks look like and the read needs them.
     Filling,
     /// Its fill fails for now, since upstream does not answer or has too much to do.
     Failing,
@@ -79,7 +79,7 @@ impl Passage {
             (_, Warmth::Unfillable) => Self::Free,
             _ if !holds_back(reason) => Self::Free,
             (ForwardReason::Cold, Warmth::Filling) => Self::Fill,
-            (ForwardReason::Cold, Warmth::Warm) if asked_again < 2 => Self::Again,
+            (ForwardReason::Cold, Warmth::Warm | Warmth::Absent) if asked_again < 2 => Self::Again,
             _ => Self::Place,
         }
     }
@@ -88,11 +88,11 @@ impl Passage {
 // === impl Warmth ===
 
 impl Warmth {
-    /// Of a shard with this progress.
-    pub(super) const fn of(progress: &Progress) -> Self {
+    /// Of a shard with this progress, for a read that needs `bookmarks` or doesn't.
+    pub(super) const fn of(progress: &Progress, bookmarks: bool) -> Self {
         match progress {
             Progress { closed: true, .. } => Self::Absent,
-            Progress { version: Some(_), .. } => Self::Warm,
+            Progress { version: Some(_), .. } if progress.bookmarks || !bookmarks => Self::Warm,
             Progress { unfillable: true, .. } => Self::Unfillable,
             Progress { failure: Some(_), .. } => Self::Failing,
             _ => Self::Filling,
@@ -141,7 +141,7 @@ mod tests {
         for reason in [ForwardReason::Cold, ForwardReason::NotProven, ForwardReason::Uncovered] {
             assert_eq!(Passage::decide(reason, Warmth::Unfillable, 0), Passage::Free);
             assert_eq!(Passage::decide(reason, Warmth::Failing, 0), Passage::Place, "a herd");
-            assert_eq!(Passage::decide(reason, Warmth::Absent, 0), Passage::Place);
+            assert_eq!(Passage::decide(reason, Warmth::Absent, 2), Passage::Place);
         }
     }
 
@@ -149,6 +149,7 @@ mod tests {
     fn a_cold_read_waits_for_the_fill_and_asks_again() {
         assert_eq!(Passage::decide(ForwardReason::Cold, Warmth::Filling, 0), Passage::Fill);
         assert_eq!(Passage::decide(ForwardReason::Cold, Warmth::Warm, 1), Passage::Again);
+        assert_eq!(Passage::decide(ForwardReason::Cold, Warmth::Absent, 1), Passage::Again);
         assert_eq!(Passage::decide(ForwardReason::Cold, Warmth::Warm, 2), Passage::Place);
         for reason in [ForwardReason::Exact, ForwardReason::NotProven, ForwardReason::Uncovered] {
             assert_eq!(Passage::decide(reason, Warmth::Warm, 0), Passage::Place);
@@ -159,11 +160,15 @@ mod tests {
     fn warmth_is_told_by_progress() {
         let version = crate::api::version::ResourceVersion::new(1);
         let failing = Progress { failure: Some("x".into()), ..Progress::default() };
-        assert_eq!(Warmth::of(&Progress::default()), Warmth::Filling);
-        assert_eq!(Warmth::of(&failing), Warmth::Failing);
+        let of = |progress: &Progress| Warmth::of(progress, false);
+        assert_eq!(of(&Progress::default()), Warmth::Filling);
+        assert_eq!(of(&failing), Warmth::Failing);
         let unfillable = Progress { unfillable: true, ..failing.clone() };
-        assert_eq!(Warmth::of(&unfillable), Warmth::Unfillable);
-        assert_eq!(Warmth::of(&Progress { version, ..failing.clone() }), Warmth::Warm);
-        assert_eq!(Warmth::of(&Progress { version, closed: true, ..failing }), Warmth::Absent);
+        assert_eq!(of(&unfillable), Warmth::Unfillable);
+        assert_eq!(of(&Progress { version, ..failing.clone() }), Warmth::Warm);
+        assert_eq!(of(&Progress { version, closed: true, ..failing }), Warmth::Absent);
+        let filled = Progress { version, ..Progress::default() };
+        assert_eq!(Warmth::of(&filled, true), Warmth::Filling, "bookmarks are not known yet");
+        assert_eq!(Warmth::of(&Progress { bookmarks: true, ..filled }, true), Warmth::Warm);
     }
 }

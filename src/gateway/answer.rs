@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts};
 
 use crate::net::{
     handler::{ConnectionInfo, Protocol},
@@ -24,6 +24,8 @@ pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// The circumstances of a request.
 #[derive(Debug)]
 pub struct Circumstances<'a> {
+    /// Its head.
+    pub head: &'a Parts,
     /// When it arrived.
     pub arrived: Instant,
     /// The connection it came by.

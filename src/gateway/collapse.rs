@@ -15,8 +15,9 @@ use crate::{
     },
     codec::{object::Representation, segments::Segments, watch_event::Form},
     identity::{access::Authorized, review::Attributes},
+    shards::shard::Shard,
     upstream::{
-        freshness::shared_list::{ListAsk, SharedList},
+        freshness::shared_list::{ListAsk, MAX_ANSWER, SharedList},
         reflector::machine::accept,
     },
 };
@@ -25,13 +26,16 @@ use super::{
     answer::{self, Circumstances},
     body::ResponseBody,
     decide::Requirement,
+    list,
     read::{Read, What},
     reason::{CACHE_STATUS, COLLAPSED},
 };
 
 /// What to ask upstream so that the answer is this read's; `None` for reads that do not share.
-pub(super) fn ask(read: &Read) -> Option<ListAsk> {
+pub(super) fn ask(read: &Read, shard: &Shard) -> Option<ListAsk> {
     match &read.what {
+        // As good as certainly it would be read in vain, again and again.
+        _ if !read.encoding.gzip && is_too_long(read, shard) => None,
         // The rare list that goes on in the latest state is not worth a key.
         What::List(request, _)
             if read.requirement == Requirement::Latest
@@ -49,6 +53,15 @@ pub(super) fn ask(read: &Read) -> Option<ListAsk> {
         }
         _ => None,
     }
+}
+
+/// Whether the list would be too long by what the shard holds.
+fn is_too_long(read: &Read, shard: &Shard) -> bool {
+    let What::List(request, audience) = &read.what else { return false };
+    let Some(snapshot) = shard.snapshot() else { return false };
+    let scope = read.served.resource.scope;
+    list::length_of_items(&snapshot, shard.codec(), scope, request, audience)
+        .is_some_and(|length| length > MAX_ANSWER as u64)
 }
 
 /// The response to one sharer.

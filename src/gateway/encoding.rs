@@ -2,10 +2,13 @@
 //!
 //! The order and the rules are upstream's (semantics §6.3, §6.4): first the indentation, then gzip if
 //! what came out is longer than [`COMPRESSED_ABOVE`]. Whatever takes longer than a fraction of a
-//! millisecond is done on a thread that serves no connections. Watches do not come here.
+//! millisecond is done on a thread that serves no connections. Bodies made for one request are
+//! bounded together (`encoding/room.rs`). Watches do not come here.
+
+mod room;
 
 use bytes::Bytes;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::codec::{
     gzip,
@@ -13,6 +16,8 @@ use crate::codec::{
     segments::Segments,
 };
 
+pub(super) use self::room::Room;
+use self::room::{Full, Share};
 use super::list::List;
 
 /// The API server compresses answers above this many bytes.
@@ -20,6 +25,12 @@ pub(super) const COMPRESSED_ABOVE: usize = 131_072;
 
 /// Compact bodies up to this length are indented where they are asked for: about 50 µs.
 const INDENTED_HERE: usize = 64 << 10;
+
+/// What indentation makes of a body at a guess, as a multiple.
+const INDENTED_GROWS: usize = 2;
+
+/// What compression makes of a body at a guess, as a fraction.
+const COMPRESSED_SHRINKS: usize = 4;
 
 /// A body as memory has it.
 #[derive(Clone, Debug)]
@@ -46,16 +57,31 @@ pub(super) struct Encoded {
     pub(super) is_gzip: bool,
 }
 
+/// A body cannot be made as the request wants it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum NotEncoded {
+    /// It would be too long.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// It would be too much together with others.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The thread that made it failed.
+    #[error("the body could not be made aside: {0}")]
+    Failed(String),
+}
+
 // === impl Encoding ===
 
 impl Encoding {
-    /// The body in this encoding.
+    /// The body in this encoding; what is made for it alone counts against `room`.
     ///
     /// # Errors
-    /// Indented it would be too long to be kept.
-    pub(super) async fn apply(self, plain: Plain) -> Result<Encoded, TooLong> {
+    /// It is to be indented and can't be. One that can't be compressed goes out as it is, which costs
+    /// less than to ask upstream for it.
+    pub(super) async fn apply(self, plain: Plain, room: &Room) -> Result<Encoded, NotEncoded> {
         if self.indented {
-            return self.indented(plain).await;
+            return self.indented(plain, room).await;
         }
         if !self.gzip || plain.length() <= COMPRESSED_ABOVE {
             return Ok(Encoded { bytes: plain.into_segments(), is_gzip: false });
@@ -65,47 +91,70 @@ impl Encoding {
         {
             return Ok(Encoded { bytes, is_gzip: true });
         }
-        let kept = plain.clone();
-        Ok(match tokio::task::spawn_blocking(move || plain.compressed()).await {
+        Ok(match compressed(plain.clone(), room).await {
             Ok(bytes) => Encoded { bytes, is_gzip: true },
             Err(error) => {
-                warn!(%error, "an answer could not be compressed");
-                Encoded { bytes: kept.into_segments(), is_gzip: false }
+                debug!(%error, "an answer goes out uncompressed");
+                Encoded { bytes: plain.into_segments(), is_gzip: false }
             }
         })
     }
 
-    async fn indented(self, plain: Plain) -> Result<Encoded, TooLong> {
-        if plain.length() <= INDENTED_HERE {
-            let bytes = indent(&plain.into_segments())?;
-            if !self.compresses(&bytes) {
-                return Ok(Encoded { bytes, is_gzip: false });
-            }
-            return self.aside(move || Ok(bytes)).await;
+    async fn indented(self, plain: Plain, room: &Room) -> Result<Encoded, NotEncoded> {
+        if plain.length() > INDENTED_HERE {
+            let share = room.take(plain.length().saturating_mul(INDENTED_GROWS))?;
+            let room = room.clone();
+            return aside(move || {
+                let (share, body) = indented(&room, share, plain)?;
+                self.finished(&room, share, body)
+            })
+            .await;
         }
-        self.aside(move || indent(&plain.into_segments())).await
+        let (share, body) = indented(room, Share::default(), plain)?;
+        if !self.compresses(&body) {
+            return self.finished(room, share, body);
+        }
+        let room = room.clone();
+        aside(move || self.finished(&room, share, body)).await
     }
 
-    /// Makes the body on another thread, and compresses it there if it is to be.
-    async fn aside(
-        self,
-        make: impl FnOnce() -> Result<Segments, TooLong> + Send + 'static,
-    ) -> Result<Encoded, TooLong> {
-        let work = move || {
-            let bytes = make()?;
-            let is_gzip = self.compresses(&bytes);
-            let bytes = if is_gzip { gzip::compress(&bytes) } else { bytes };
-            Ok(Encoded { bytes, is_gzip })
-        };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-            warn!(%error, "an answer could not be indented");
-            Err(TooLong)
-        })
+    /// An indented body, compressed if it is to be.
+    fn finished(self, room: &Room, share: Share, body: Segments) -> Result<Encoded, NotEncoded> {
+        let is_gzip = self.compresses(&body);
+        let body = if is_gzip { gzip::compress(&body) } else { body };
+        Ok(Encoded { bytes: room.hold(share, body)?, is_gzip })
     }
 
     fn compresses(self, bytes: &Segments) -> bool {
         self.gzip && bytes.len() > COMPRESSED_ABOVE
     }
+}
+
+/// The indented form, and the room that it takes.
+fn indented(room: &Room, mut share: Share, plain: Plain) -> Result<(Share, Segments), NotEncoded> {
+    let body = indent(&plain.into_segments())?;
+    room.fit(&mut share, body.len())?;
+    Ok((share, body))
+}
+
+/// The compressed form.
+async fn compressed(plain: Plain, room: &Room) -> Result<Segments, NotEncoded> {
+    if plain.shares_compressed() {
+        return aside(move || Ok(plain.compressed())).await;
+    }
+    let share = room.take(plain.length() / COMPRESSED_SHRINKS)?;
+    let room = room.clone();
+    aside(move || Ok(room.hold(share, plain.compressed())?)).await
+}
+
+/// Makes something of a body on another thread.
+async fn aside<T: Send + 'static>(
+    make: impl FnOnce() -> Result<T, NotEncoded> + Send + 'static,
+) -> Result<T, NotEncoded> {
+    tokio::task::spawn_blocking(make).await.unwrap_or_else(|error| {
+        warn!(%error, "a body could not be made aside");
+        Err(NotEncoded::Failed(error.to_string()))
+    })
 }
 
 // === impl Plain ===
@@ -125,6 +174,11 @@ impl Plain {
         }
     }
 
+    /// Whether the compressed form is kept for others, apart from its edges.
+    fn shares_compressed(&self) -> bool {
+        matches!(self, Self::List(list) if list.is_of_pages())
+    }
+
     fn compressed(self) -> Segments {
         match self {
             Self::Object(bytes) => gzip::compress(&bytes.into()),
@@ -139,7 +193,7 @@ mod tests {
 
     use flate2::read::GzDecoder;
 
-    use super::*;
+    use super::{room::MEMORY as ROOM, *};
 
     fn flat(segments: &Segments) -> Vec<u8> {
         segments.iter().flat_map(|segment| segment.to_vec()).collect()
@@ -147,7 +201,7 @@ mod tests {
 
     async fn encoded(text: &str, indented: bool, gzip: bool) -> (Vec<u8>, bool) {
         let plain = Plain::Object(Bytes::from(text.to_owned()));
-        let encoded = Encoding { indented, gzip }.apply(plain).await.unwrap();
+        let encoded = Encoding { indented, gzip }.apply(plain, &Room::new()).await.unwrap();
         let bytes = flat(&encoded.bytes);
         if !encoded.is_gzip {
             return (bytes, false);
@@ -184,5 +238,39 @@ mod tests {
         let text = format!("[{}1]", "1,".repeat(30_000));
         assert!(encoded(&text, true, true).await.1);
         assert!(!encoded(&text, true, false).await.1);
+    }
+    fn free(room: &Room) -> bool {
+        room.take(ROOM).is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_is_made_for_one_request_takes_room() {
+        let room = Room::new();
+        let apply = |length, indented, gzip| {
+            let plain = Plain::Object(Bytes::from(object(length)));
+            Encoding { indented, gzip }.apply(plain, &room)
+        };
+        for (indented, gzip) in [(true, false), (false, true), (true, true)] {
+            // Noise would be needed for more: what compresses well is soon short.
+            let length = if gzip { 32 << 20 } else { 1 << 20 };
+            let mut made = apply(length, indented, gzip).await.unwrap();
+            assert_eq!(made.is_gzip, gzip);
+            let sent = made.bytes.split_to(10);
+            drop(made);
+            assert!(!free(&room), "while any byte of it is held");
+            drop(sent);
+            assert!(free(&room));
+        }
+        let all = room.take(ROOM).unwrap();
+        let shared = apply(1 << 20, false, false).await.unwrap();
+        assert_eq!(shared.bytes.len(), 1 << 20, "no copy, no room");
+        assert!(apply(1 << 10, true, true).await.is_ok(), "short");
+        assert!(!apply(1 << 20, false, true).await.unwrap().is_gzip, "as it is");
+        for gzip in [true, false] {
+            let refused = apply(1 << 20, true, gzip).await;
+            assert!(matches!(refused, Err(NotEncoded::Full(_))), "{refused:?}");
+        }
+        drop(all);
+        assert!(free(&room));
     }
 }

@@ -72,17 +72,15 @@ pub fn list(
     audience: &AudienceKey,
 ) -> List {
     let range = list_range(audience, scope, request);
-    let everything = audience.selection.is_everything();
-    let (items, rest) =
-        if everything && codec.lists_as_held(audience.form) && request.limit.is_none() {
-            (Items::Pages(snapshot.objects.pages(range).collect()), Rest::default())
-        } else {
-            let limit = request
-                .limit
-                .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
-            let (chosen, rest) = choose(snapshot, audience, &range, limit);
-            (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
-        };
+    let (items, rest) = if is_of_pages(codec, request, audience) {
+        (Items::Pages(snapshot.objects.pages(range).collect()), Rest::default())
+    } else {
+        let limit = request
+            .limit
+            .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
+        let (chosen, rest) = choose(snapshot, audience, &range, limit);
+        (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
+    };
     let form = audience.form;
     let metadata = ListMetadata {
         resource_version: snapshot.resource_version,
@@ -109,13 +107,32 @@ pub fn looks_at(
     request: &ListRequest,
     audience: &AudienceKey,
 ) -> usize {
-    let everything = audience.selection.is_everything();
-    if everything && codec.lists_as_held(audience.form) && request.limit.is_none() {
+    if is_of_pages(codec, request, audience) {
         return 0;
     }
+    let everything = audience.selection.is_everything();
     let limit = request.limit.filter(|_| everything).map_or(u64::MAX, NonZeroU64::get);
     let in_scope = snapshot.objects.count(list_range(audience, scope, request));
     in_scope.min(usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// How many bytes the items of [`list`] would have, if that can be told without making it.
+pub fn length_of_items(
+    snapshot: &Snapshot,
+    codec: &ResourceCodec,
+    scope: Scope,
+    request: &ListRequest,
+    audience: &AudienceKey,
+) -> Option<u64> {
+    is_of_pages(codec, request, audience)
+        .then(|| snapshot.objects.bytes_in(list_range(audience, scope, request)))
+}
+
+/// Whether a list is all of a range as it is held.
+fn is_of_pages(codec: &ResourceCodec, request: &ListRequest, audience: &AudienceKey) -> bool {
+    audience.selection.is_everything()
+        && codec.lists_as_held(audience.form)
+        && request.limit.is_none()
 }
 
 /// The keys that an audience's objects can have: one key, if name and scope are known.
@@ -225,6 +242,11 @@ impl List {
     /// Bytes of the body before compression.
     pub fn length(&self) -> usize {
         self.head.len() + self.items.len(self.lead, self.separator) + self.tail.len()
+    }
+
+    /// Whether it is whole pages, which keep their compressed form.
+    pub fn is_of_pages(&self) -> bool {
+        matches!(self.items, Items::Pages(_))
     }
 
     /// The body as it is.

@@ -124,10 +124,11 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let audit_id = answer::audit_id(&head.headers);
         let last_resort = false;
-        let mut circumstances = Circumstances { arrived, connection, audit_id, last_resort };
+        let mut circumstances =
+            Circumstances { head: &head, arrived, connection, audit_id, last_resort };
         let mut asked_again = 0;
         let (reason, place) = loop {
-            let reason = match self.answer_from_memory(&head, &credential, &circumstances).await {
+            let reason = match self.answer_from_memory(&credential, &circumstances).await {
                 Ok(response) => return response,
                 Err(reason) => reason,
             };
@@ -137,10 +138,10 @@ impl Gateway {
                 // A client that is told to try again would try the same version.
                 Admitted::Refused if reason == ForwardReason::Uncovered => {
                     circumstances.last_resort = true;
-                    let refused = self.answer_from_memory(&head, &credential, &circumstances).await;
-                    return refused.unwrap_or_else(|_| self.busy(&head, &circumstances));
+                    let refused = self.answer_from_memory(&credential, &circumstances).await;
+                    return refused.unwrap_or_else(|_| self.busy(&circumstances));
                 }
-                Admitted::Refused => return self.busy(&head, &circumstances),
+                Admitted::Refused => return self.busy(&circumstances),
             }
         };
         let request = Request::from_parts(head, body);
@@ -149,11 +150,10 @@ impl Gateway {
 
     async fn answer_from_memory(
         &self,
-        head: &http::request::Parts,
         credential: &Credential,
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
-        let read = Read::parse(head, &self.parts.types, &self.parts.policies)?;
+        let read = Read::parse(circumstances.head, &self.parts.types, &self.parts.policies)?;
         let Credential::Bearer(token) = credential else {
             return Err(ForwardReason::Credentials);
         };
@@ -183,6 +183,7 @@ impl Gateway {
         let applicant = Applicant {
             resource: &read.served.resource.gvr,
             is_watch: matches!(read.what, What::Watch(..)),
+            bookmarks: matches!(&read.what, What::Watch(request, _) if request.bookmarks),
             reason,
             shard: server.progress(&read),
             deadlines: Deadlines::of(arrived, read.timeout),
@@ -193,14 +194,10 @@ impl Gateway {
 
     /// What upstream says while it initialises (semantics §3.1, §15): there is no place to read past
     /// memory, and a client that comes again in a second may be served from it.
-    fn busy(
-        &self,
-        head: &http::request::Parts,
-        circumstances: &Circumstances<'_>,
-    ) -> Response<ResponseBody> {
-        let read = Read::parse(head, &self.parts.types, &self.parts.policies).ok();
+    fn busy(&self, circumstances: &Circumstances<'_>) -> Response<ResponseBody> {
+        let read = Read::parse(circumstances.head, &self.parts.types, &self.parts.policies).ok();
         // The one form of a failure that is not written here, YAML, cannot be forwarded either.
-        let form = read.as_ref().and_then(|read| read.status_form).unwrap_or(StatusForm::Json);
+        let form = refusal::form(circumstances.head).unwrap_or(StatusForm::Json);
         let mut response = refusal::worded(&Status::storage_initializing(1), form);
         let warning = read.and_then(|read| read.served.warning);
         answer::complete(response.headers_mut(), warning, circumstances);

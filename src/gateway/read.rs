@@ -10,9 +10,7 @@ use http::{HeaderMap, HeaderName, Method, Request, Version, header, request::Par
 
 use crate::{
     api::{
-        negotiate::{
-            AnswerKind, MediaType, StatusForm, is_pretty, negotiate, negotiate_status, wants_gzip,
-        },
+        negotiate::{AnswerKind, MediaType, is_pretty, negotiate, wants_gzip},
         object_key::ObjectKey,
         options::{GetRequest, ListOptions, ListRequest, WatchRequest},
         query::Query,
@@ -47,8 +45,6 @@ pub struct Read {
     pub requirement: Requirement,
     /// How the body of an answer that is no watch is written.
     pub encoding: Encoding,
-    /// The form of a failure; `None` for one that only upstream writes.
-    pub status_form: Option<StatusForm>,
     /// The time the client allows, counted from the request's arrival; watches have none.
     pub timeout: Option<Duration>,
     /// What the asker must be allowed to do.
@@ -102,7 +98,7 @@ impl Read {
         if policy == ResourcePolicy::Off {
             return Err(ForwardReason::Policy);
         }
-        let table = types.table();
+        let table = types.glance();
         if table.is_of_unknown_release() {
             return Err(ForwardReason::Release);
         }
@@ -203,11 +199,10 @@ impl Asked<'_> {
         let accept = first_line(&self.parts.headers, header::ACCEPT)?;
         let negotiated =
             negotiate(accept, kind, resource.origin).map_err(|_| ForwardReason::Accept)?;
-        let by_request = self.is_pretty()?
-            && negotiated.media_type == MediaType::Json
-            && kind != AnswerKind::Watch;
+        let can_indent = negotiated.media_type == MediaType::Json && kind != AnswerKind::Watch;
+        let indented = negotiated.indented || can_indent && self.is_pretty()?;
         let source = decide::source(resource, negotiated, selection)?;
-        Ok((source, negotiated.indented || by_request))
+        Ok((source, indented))
     }
 
     fn is_pretty(&self) -> Result<bool, ForwardReason> {
@@ -238,14 +233,11 @@ impl Asked<'_> {
         requirement: Requirement,
         indented: bool,
     ) -> Result<Read, ForwardReason> {
-        let headers = &self.parts.headers;
-        let accept = first_line(headers, header::ACCEPT)?;
-        let status_form = negotiate_status(accept, self.is_pretty()?).ok();
-        let gzip = wants_gzip(first_line(headers, header::ACCEPT_ENCODING)?);
+        let gzip = wants_gzip(first_line(&self.parts.headers, header::ACCEPT_ENCODING)?);
         let Self { served, attributes, .. } = self;
         let encoding = Encoding { indented, gzip };
         let timeout = None;
-        Ok(Read { what, served, source, requirement, encoding, status_form, timeout, attributes })
+        Ok(Read { what, served, source, requirement, encoding, timeout, attributes })
     }
 }
 
@@ -297,7 +289,10 @@ fn attributes(request: &ResourceRequest) -> Result<Attributes, ForwardReason> {
 }
 
 /// The first line of a header as text; bytes that are none are upstream's to read.
-fn first_line(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, ForwardReason> {
+pub(super) fn first_line(
+    headers: &HeaderMap,
+    name: HeaderName,
+) -> Result<Option<&str>, ForwardReason> {
     let line = headers.get(name).map(http::HeaderValue::to_str).transpose();
     line.map_err(|_| ForwardReason::Accept)
 }

@@ -22,7 +22,8 @@ pub enum ForwardReason {
     Exact,
     /// One name at exactly one version: upstream reads its store for it, by other rules.
     ExactName,
-    /// The cached objects are over their memory budget.
+    /// The cached objects are over their memory budget, or there is no room for a body made for one
+    /// request.
     Memory,
     /// Not GET.
     Method,

@@ -5,14 +5,18 @@
 //! YAML is forwarded. Who may refuse, and when, is decided elsewhere; a refusal says of the
 //! contents of memory what an answer would, and takes the same permission.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 
-use crate::api::{negotiate::StatusForm, status::Status};
+use crate::api::{
+    negotiate::{StatusForm, is_pretty, negotiate_status},
+    query::Query,
+    status::Status,
+};
 
 use super::{
     answer::{self, Circumstances},
     body::ResponseBody,
-    read::Read,
+    read::{Read, first_line},
     reason::ForwardReason,
 };
 
@@ -25,9 +29,18 @@ pub(super) fn refuse(
     status: &Status,
     circumstances: &Circumstances<'_>,
 ) -> Result<Response<ResponseBody>, ForwardReason> {
-    let mut response = worded(status, read.status_form.ok_or(ForwardReason::Accept)?);
+    let mut response = worded(status, form(circumstances.head).ok_or(ForwardReason::Accept)?);
     answer::complete(response.headers_mut(), read.served.warning.clone(), circumstances);
     Ok(response)
+}
+
+/// The form of a request's failures; `None` for one that only upstream writes. An answer has no use for
+/// it, so it is read when there is a failure.
+pub(super) fn form(head: &Parts) -> Option<StatusForm> {
+    let query = Query::parse(head.uri.query()).ok()?;
+    let accept = first_line(&head.headers, header::ACCEPT).ok()?;
+    let user_agent = first_line(&head.headers, header::USER_AGENT).ok()?;
+    negotiate_status(accept, is_pretty(&query, user_agent)).ok()
 }
 
 /// A status in a form, with the headers that are its own.
@@ -89,6 +102,31 @@ mod tests {
         let content_type = "application/vnd.kubernetes.protobuf";
         assert_eq!(text(response.headers(), "content-type").unwrap(), content_type);
         assert!(body(response).await.starts_with(b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Status"));
+    }
+
+    #[test]
+    fn the_form_is_chosen_apart_from_the_answers() {
+        const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+        const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        let protobuf_behind = format!("{METADATA},{PROTOBUF}");
+        let yaml_behind = format!("{METADATA},application/yaml");
+        for (accept, agent, query, expected) in [
+            ("application/json", "kubectl", "", Some(StatusForm::Json)),
+            ("*/*", "curl/8.5.0", "", Some(StatusForm::Indented)),
+            ("application/json", "curl/8.5.0", "?pretty=false", Some(StatusForm::Json)),
+            ("application/json", "", "?pretty=1", Some(StatusForm::Indented)),
+            ("application/json;pretty=1", "", "?pretty=0", Some(StatusForm::Indented)),
+            (PROTOBUF, "curl/8.5.0", "?pretty=1", Some(StatusForm::Protobuf)),
+            (METADATA, "", "", Some(StatusForm::Indented)),
+            (&protobuf_behind, "", "", Some(StatusForm::Protobuf)),
+            (&yaml_behind, "", "", None),
+        ] {
+            let request = http::Request::get(format!("/api/v1/namespaces/ns/pods/a{query}"))
+                .header("accept", accept)
+                .header("user-agent", agent);
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(form(&head), expected, "{accept} for {agent}{query}");
+        }
     }
 
     #[tokio::test]

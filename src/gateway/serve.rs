@@ -39,8 +39,7 @@ use super::{
     answer::{self, Circumstances},
     body::ResponseBody,
     collapse,
-    decide::Source,
-    encoding::{Encoded, Encoding, Plain},
+    encoding::{Encoded, Encoding, NotEncoded, Plain, Room},
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
@@ -59,6 +58,7 @@ pub struct Server {
     histories: Arc<Histories>,
     hubs: Arc<[Arc<Hub>]>,
     access: Access,
+    room: Room,
 }
 
 /// Objects that a list may look at on a thread that serves connections: about half a millisecond.
@@ -77,7 +77,8 @@ impl Server {
         access: Access,
     ) -> Self {
         let rebuilds = Arc::new(Rebuilds::new());
-        Self { types, registry, proofs, rebuilds, histories, hubs, access }
+        let room = Room::new();
+        Self { types, registry, proofs, rebuilds, histories, hubs, access, room }
     }
 
     /// The answer to a read that its asker is allowed.
@@ -129,7 +130,7 @@ impl Server {
                 let Some(bytes) = found else {
                     return refusal::refuse(&read, &not_found(&read, key), circumstances);
                 };
-                let encoded = encode(read.encoding, Plain::Object(bytes)).await?;
+                let encoded = self.encode(read.encoding, Plain::Object(bytes)).await?;
                 whole(encoded, AnswerKind::Object)
             }
             What::List(request, audience) => {
@@ -137,7 +138,7 @@ impl Server {
                 if list.has_more() && !self.registry.is_full() {
                     shard.keep(&readable.snapshot);
                 }
-                whole(encode(read.encoding, Plain::List(list)).await?, AnswerKind::List)
+                whole(self.encode(read.encoding, Plain::List(list)).await?, AnswerKind::List)
             }
             What::Watch(request, audience) => {
                 let limits = self.limits(&request, authorized, circumstances);
@@ -193,13 +194,20 @@ impl Server {
         authorized: Authorized,
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
-        let ask = collapse::ask(&read).ok_or(ForwardReason::NotProven)?;
+        let ask = collapse::ask(&read, shard).ok_or(ForwardReason::NotProven)?;
         let list = self.proofs.of(shard).list(ask).await.map_err(|error| {
             debug!(shard = %shard.key(), %error, "forwarding a list that could not be shared");
             ForwardReason::NotProven
         })?;
         let authorized = self.renew(authorized).await?;
         Ok(collapse::shared(&list, read, circumstances, authorized))
+    }
+
+    async fn encode(&self, encoding: Encoding, plain: Plain) -> Result<Encoded, ForwardReason> {
+        encoding.apply(plain, &self.room).await.map_err(|error| match error {
+            NotEncoded::TooLong(_) | NotEncoded::Failed(_) => ForwardReason::Accept,
+            NotEncoded::Full(_) => ForwardReason::Memory,
+        })
     }
 
     /// The wait may have outlived the permission.
@@ -213,7 +221,8 @@ impl Server {
 
     /// What can be waited for of the shard that would answer; `None` when none is open.
     pub(super) fn progress(&self, read: &Read) -> Option<watch::Receiver<Progress>> {
-        let shard = self.registry.get(&read.served.resource.gvr, read.source.representation)?;
+        let own = || self.registry.get(&read.served.resource.gvr, read.source.representation);
+        let shard = self.fuller(read).or_else(own)?;
         (shard.fingerprint() == read.served.fingerprint).then(|| shard.progress())
     }
 
@@ -223,7 +232,7 @@ impl Server {
         // would be read with the wrong places of fields; one opened under an outdated one would
         // stay when the others were closed.
         let wanted = read.served.fingerprint;
-        let present = self.types.get(&shard.key().gvr).map(|served| served.fingerprint);
+        let present = self.types.glance().get(&shard.key().gvr).map(|served| served.fingerprint);
         if present != Some(shard.fingerprint()) {
             self.registry.close(|candidate| candidate.id() == shard.id());
         }
@@ -235,18 +244,22 @@ impl Server {
 
     fn open(&self, read: &Read) -> Result<Arc<Shard>, ForwardReason> {
         let ServedType { resource, fingerprint, .. } = &read.served;
-        let Source { representation, fuller, .. } = read.source;
-        let fuller = fuller
-            .and_then(|fuller| self.registry.get(&resource.gvr, fuller))
-            .filter(|shard| shard.resource_version().is_some())
-            .filter(|shard| shard.codec().offers(read.source.form));
-        match fuller {
+        let representation = read.source.representation;
+        match self.fuller(read) {
             Some(fuller) => Ok(fuller),
             None => self
                 .registry
                 .open(resource, *fingerprint, representation, Need::Requests)
                 .map_err(|MemoryFull| ForwardReason::Memory),
         }
+    }
+
+    /// The shard that is open for other reads and answers this one as well.
+    fn fuller(&self, read: &Read) -> Option<Arc<Shard>> {
+        let fuller = self.registry.get(&read.served.resource.gvr, read.source.fuller?)?;
+        let answers =
+            fuller.resource_version().is_some() && fuller.codec().offers(read.source.form);
+        answers.then_some(fuller)
     }
 }
 
@@ -258,10 +271,6 @@ fn get(
     _authorized: Authorized,
 ) -> Option<Bytes> {
     list::get(&readable.snapshot, shard.codec(), key, form)
-}
-
-async fn encode(encoding: Encoding, plain: Plain) -> Result<Encoded, ForwardReason> {
-    encoding.apply(plain).await.map_err(|_| ForwardReason::Accept)
 }
 
 fn not_found(read: &Read, key: &ObjectKey) -> Status {

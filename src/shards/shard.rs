@@ -61,6 +61,8 @@ pub struct ShardId(pub u32);
 pub struct Progress {
     /// The version shown, `None` while nothing is.
     pub version: Option<ResourceVersion>,
+    /// Whether it is known what the type's bookmarks look like.
+    pub bookmarks: bool,
     /// The latest complete fill: when its request was sent and the version it found.
     pub filled: Option<Filled>,
     /// Why the shard cannot be filled at present.
@@ -420,9 +422,11 @@ impl Shard {
     fn publish(&self, cache: &WatchCache, change: impl FnOnce(&mut Progress)) {
         let snapshot = cache.snapshot();
         let version = snapshot.as_ref().map(|snapshot| snapshot.resource_version);
+        let bookmarks = snapshot.as_ref().is_some_and(|snapshot| snapshot.template.is_some());
         self.published.store(snapshot.map(Arc::new));
         self.progress.send_modify(|progress| {
             progress.version = version;
+            progress.bookmarks = bookmarks;
             change(progress);
         });
     }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memmem::rfind;
+
 use super::{
     object::{ObjectShape, scan_core},
     scanner::Scanner,
@@ -11,6 +13,9 @@ use crate::{
     api::version::ResourceVersion,
     codec::{decode_error::DecodeError, object::ObjectAttributes, scanned::ScannedList},
 };
+
+/// The key of a list's metadata, as the API server writes it.
+const METADATA_KEY: &[u8] = b"\"metadata\":";
 
 /// Reads a list of `list_kind` in `api_version`, its members in any order: built-in lists begin
 /// with their type, custom ones are sorted by key. `item_prefix` is what each item begins with.
@@ -57,7 +62,7 @@ pub(in crate::codec) fn scan_list(
     })
 }
 
-/// The version of a list of any type. A beginning of the body will do if the metadata is in it.
+/// The version of a list of any type, of which the beginning will do if the metadata is in it.
 pub(in crate::codec) fn scan_version(body: &[u8]) -> Result<ResourceVersion, DecodeError> {
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
@@ -76,6 +81,21 @@ pub(in crate::codec) fn scan_version(body: &[u8]) -> Result<ResourceVersion, Dec
         scanner.skip_value()?;
     }
     Err(DecodeError::Missing { field: "metadata", at: scanner.position() })
+}
+
+/// The version of a list of any type that ends with its metadata, from the end of the body. It may
+/// begin anywhere in the list.
+pub(in crate::codec) fn scan_version_at_end(tail: &[u8]) -> Result<ResourceVersion, DecodeError> {
+    let missing = |field| DecodeError::Missing { field, at: tail.len() };
+    let key = rfind(tail, METADATA_KEY).ok_or_else(|| missing("metadata"))?;
+    let mut scanner = Scanner::new(text(&tail[key + METADATA_KEY.len()..])?, 0);
+    let (version, _) = scan_list_metadata(&mut scanner)?;
+    // One thing ends behind it, and all is over then: the metadata was of the list, not of an item.
+    if !scanner.take("}") {
+        return Err(scanner.expected("the end of the list"));
+    }
+    scanner.finish()?;
+    version.ok_or_else(|| missing("metadata.resourceVersion"))
 }
 
 type ListVersionAndToken = (Option<ResourceVersion>, Option<String>);

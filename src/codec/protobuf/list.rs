@@ -58,12 +58,12 @@ pub(in crate::codec) fn list_metadata(metadata: &ListMetadata<'_>) -> Vec<u8> {
     field
 }
 
-/// The version of a list of any type.
-pub(in crate::codec) fn scan_version(body: &[u8]) -> Result<ResourceVersion, DecodeError> {
-    let list = wire::find(body, MAGIC.len()..body.len(), RAW)?;
-    let metadata = wire::find(body, list, METADATA)?;
-    let missing = DecodeError::Missing { field: "metadata.resourceVersion", at: body.len() };
-    scan_list_metadata(body, metadata)?.0.ok_or(missing)
+/// The version of a list of any type, which begins with its metadata: so much of it must be there.
+pub(in crate::codec) fn scan_version(head: &[u8]) -> Result<ResourceVersion, DecodeError> {
+    let list = MessageReader::of_beginning(head, MAGIC.len()).find(RAW)?;
+    let metadata = wire::find(head, list, METADATA)?;
+    let missing = DecodeError::Missing { field: "metadata.resourceVersion", at: head.len() };
+    scan_list_metadata(head, metadata)?.0.ok_or(missing)
 }
 
 type ListVersionAndToken = (Option<ResourceVersion>, Option<String>);

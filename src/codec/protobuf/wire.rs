@@ -14,6 +14,8 @@ pub(in crate::codec) struct MessageReader<'a> {
     frame: &'a [u8],
     position: usize,
     end: usize,
+    /// Whether a field may go on beyond the end; it is as long as what is there then.
+    is_beginning: bool,
 }
 
 /// One field.
@@ -41,7 +43,12 @@ impl<'a> MessageReader<'a> {
     /// Reads the message that stands at `span` in `frame`.
     pub(in crate::codec) fn new(frame: &'a [u8], span: Range<usize>) -> Self {
         let end = span.end.min(frame.len());
-        Self { frame, position: span.start.min(end), end }
+        Self { frame, position: span.start.min(end), end, is_beginning: false }
+    }
+
+    /// Reads a message from which on `frame` may be cut off.
+    pub(in crate::codec) fn of_beginning(frame: &'a [u8], start: usize) -> Self {
+        Self { is_beginning: true, ..Self::new(frame, start..frame.len()) }
     }
 
     /// The next field, `None` at the message's end.
@@ -66,12 +73,26 @@ impl<'a> MessageReader<'a> {
         Ok(Some(Field { number, value, at }))
     }
 
+    /// Where the next field of this number stands.
+    pub(in crate::codec) fn find(mut self, number: u32) -> Result<Range<usize>, DecodeError> {
+        while let Some(field) = self.next()? {
+            if field.number == number {
+                return field.bytes();
+            }
+        }
+        Err(DecodeError::Missing { field: "a part of the message", at: self.end })
+    }
+
     fn pass(&mut self, length: u64) -> Result<Range<usize>, DecodeError> {
-        if length > (self.end - self.position) as u64 {
+        let start = self.position;
+        let rest = self.end - start;
+        if length <= rest as u64 {
+            self.position += length as usize;
+        } else if self.is_beginning {
+            self.position = self.end;
+        } else {
             return Err(DecodeError::Truncated { at: self.end });
         }
-        let start = self.position;
-        self.position += length as usize;
         Ok(start..self.position)
     }
 
@@ -130,14 +151,7 @@ pub(in crate::codec) fn find(
     span: Range<usize>,
     number: u32,
 ) -> Result<Range<usize>, DecodeError> {
-    let end = span.end;
-    let mut fields = MessageReader::new(frame, span);
-    while let Some(field) = fields.next()? {
-        if field.number == number {
-            return field.bytes();
-        }
-    }
-    Err(DecodeError::Missing { field: "a part of the message", at: end })
+    MessageReader::new(frame, span).find(number)
 }
 
 /// The tag of a length-delimited field, whose `number` is below 16.

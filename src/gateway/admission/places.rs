@@ -53,6 +53,8 @@ pub(in crate::gateway) struct Applicant<'a> {
     pub(in crate::gateway) resource: &'a GroupVersionResource,
     /// Whether its answer runs on until it is ended.
     pub(in crate::gateway) is_watch: bool,
+    /// Whether its answer has bookmarks.
+    pub(in crate::gateway) bookmarks: bool,
     /// Why memory did not answer.
     pub(in crate::gateway) reason: ForwardReason,
     /// The shard that could, if there is one.
@@ -74,6 +76,12 @@ pub(in crate::gateway) enum Admitted {
     Refused,
 }
 
+/// The shard that could answer, as the read sees it.
+struct Awaited {
+    shard: Option<watch::Receiver<Progress>>,
+    bookmarks: bool,
+}
+
 #[derive(Debug)]
 struct Resource {
     answers: Arc<Semaphore>,
@@ -86,6 +94,10 @@ struct Waiting<'a>(&'a AtomicUsize);
 
 /// Forwarded gets and lists of one resource that run at the same time, and as many watches that begin.
 const PLACES: usize = 8;
+
+/// Time between two looks at a shard: one that has still to learn of bookmarks changes with each event,
+/// and thousands may wait.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// What a forwarded watch costs upstream, it costs at its beginning: the state, or what was missed. More
 /// than what others wait for its place, so that those who come together do not all get through.
@@ -102,11 +114,9 @@ const REMEMBERED: usize = 1024;
 impl Places {
     /// Lets a read wait for its way upstream, or for memory.
     pub(in crate::gateway) async fn admit(&self, applicant: Applicant<'_>) -> Admitted {
-        let Applicant { resource, is_watch, reason, mut shard, deadlines, asked_again } = applicant;
-        let decide = |shard: &Option<watch::Receiver<Progress>>| {
-            let warmth = shard.as_ref().map_or(Warmth::Absent, |it| Warmth::of(&it.borrow()));
-            Passage::decide(reason, warmth, asked_again)
-        };
+        let Applicant { resource, is_watch, reason, deadlines, asked_again, .. } = applicant;
+        let mut shard = Awaited { shard: applicant.shard, bookmarks: applicant.bookmarks };
+        let decide = |shard: &Awaited| Passage::decide(reason, shard.warmth(), asked_again);
         match decide(&shard) {
             Passage::Free => return Admitted::Forward(None),
             Passage::Again => return Admitted::AskAgain,
@@ -116,7 +126,7 @@ impl Places {
         let Some(_waiting) = Waiting::begin(&resource.waiting) else { return Admitted::Refused };
         let mut passage = decide(&shard);
         if passage == Passage::Fill {
-            let changed = timeout_at(deadlines.fill.into(), settled(&mut shard, Warmth::Filling));
+            let changed = timeout_at(deadlines.fill.into(), shard.is_no_more(Warmth::Filling));
             passage = match changed.await {
                 Ok(()) => decide(&shard),
                 Err(_) => Passage::Place,
@@ -198,22 +208,49 @@ impl Drop for Waiting<'_> {
     }
 }
 
+// === impl Awaited ===
+
+impl Awaited {
+    fn warmth(&self) -> Warmth {
+        let warmth = |it: &watch::Receiver<Progress>| Warmth::of(&it.borrow(), self.bookmarks);
+        self.shard.as_ref().map_or(Warmth::Absent, warmth)
+    }
+
+    /// Whether it may be filled yet.
+    fn is_cold(&self) -> bool {
+        matches!(self.warmth(), Warmth::Filling | Warmth::Failing)
+    }
+
+    /// Waits until its warmth is another one. A shard that is gone is none any more.
+    async fn is_no_more(&mut self, warmth: Warmth) {
+        while self.warmth() == warmth
+            && let Some(shard) = &mut self.shard
+        {
+            if shard.changed().await.is_err() {
+                self.shard = None;
+            } else if self.warmth() == warmth {
+                sleep(BETWEEN_LOOKS).await;
+            }
+        }
+    }
+}
+
 /// Waits for one of these places, or for a fill if that may yet come.
 async fn place(
     places: &Arc<Semaphore>,
     take: fn(OwnedSemaphorePermit) -> Place,
-    mut shard: Option<watch::Receiver<Progress>>,
+    mut shard: Awaited,
     reason: ForwardReason,
     deadlines: Deadlines,
 ) -> Admitted {
     // One that was warm and did not answer will not do so for being warm.
-    let may_warm = reason == ForwardReason::Cold && is_cold(shard.as_ref());
+    let may_warm = reason == ForwardReason::Cold && shard.is_cold();
     let fill = async {
         if !may_warm {
             return std::future::pending().await;
         }
-        while is_cold(shard.as_ref()) {
-            changed(&mut shard).await;
+        while shard.is_cold() {
+            shard.is_no_more(shard.warmth()).await;
         }
     };
     let settled = async {
@@ -228,28 +265,6 @@ async fn place(
         }
     };
     timeout_at(deadlines.place.into(), settled).await.unwrap_or(Admitted::Refused)
-}
-
-/// Whether the shard may be filled yet.
-fn is_cold(shard: Option<&watch::Receiver<Progress>>) -> bool {
-    let warmth = shard.map(|progress| Warmth::of(&progress.borrow()));
-    matches!(warmth, Some(Warmth::Filling | Warmth::Failing))
-}
-
-/// Waits until the shard's warmth is another one.
-async fn settled(shard: &mut Option<watch::Receiver<Progress>>, from: Warmth) {
-    while shard.as_ref().is_some_and(|it| Warmth::of(&it.borrow()) == from) {
-        changed(shard).await;
-    }
-}
-
-/// Waits for the shard's next change; one that is gone is no shard any more.
-async fn changed(shard: &mut Option<watch::Receiver<Progress>>) {
-    if let Some(progress) = shard
-        && progress.changed().await.is_err()
-    {
-        *shard = None;
-    }
 }
 
 #[cfg(test)]

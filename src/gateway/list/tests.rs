@@ -167,6 +167,28 @@ fn a_list_says_how_many_objects_it_looks_at() {
 }
 
 #[test]
+fn the_length_of_whole_lists_is_known_before() {
+    for (namespace, query, is_known) in [
+        ("", "", true),
+        ("a", "", true),
+        ("none", "", true),
+        ("", "limit=1", false),
+        ("", "labelSelector=tier%3Dodd", false),
+    ] {
+        let options = ListOptions::decode(&Query::parse(Some(query)).unwrap()).unwrap();
+        let request = ListRequest::resolve(&options, &pods().fields).unwrap();
+        let mut audience = audience(namespace, "", "");
+        audience.selection = request.selection.clone();
+        let (snapshot, codec) = (snapshot(), codec());
+        let told = length_of_items(&snapshot, &codec, Scope::Namespaced, &request, &audience);
+        let list = list(&snapshot, &codec, Scope::Namespaced, &request, &audience);
+        let items = list.items.len(list.lead, list.separator) as u64;
+        let items = items.saturating_sub(list.lead.len() as u64);
+        assert_eq!(told, is_known.then_some(items), "{namespace} {query}");
+    }
+}
+
+#[test]
 fn a_name_in_a_known_scope_is_looked_up() {
     let named = "metadata.name=one";
     for (namespace, fields, scope, expected) in [

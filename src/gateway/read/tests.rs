@@ -314,29 +314,20 @@ fn json_is_indented_for_people() {
     let parsed = |target: &str, accept: &str, agent: &str| {
         parse("GET", target, &[("accept", accept), ("user-agent", agent)]).unwrap()
     };
-    for (accept, agent, rest, object, failure) in [
-        (JSON, "kubectl", "", false, StatusForm::Json),
-        ("*/*", CURL, "", true, StatusForm::Indented),
-        (JSON, CURL, "&pretty=false", false, StatusForm::Json),
-        (JSON, "", "&pretty=1", true, StatusForm::Indented),
-        ("application/json;pretty=1", "", "&pretty=0", true, StatusForm::Indented),
-        (PROTOBUF, CURL, "&pretty=1", false, StatusForm::Protobuf),
+    for (accept, agent, rest, expected) in [
+        (JSON, "kubectl", "", false),
+        ("*/*", CURL, "", true),
+        (JSON, CURL, "&pretty=false", false),
+        (JSON, "", "&pretty=1", true),
+        ("application/json;pretty=1", "", "&pretty=0", true),
+        (PROTOBUF, CURL, "&pretty=1", false),
     ] {
         for target in [pod, pods] {
             let read = parsed(&format!("{target}{rest}"), accept, agent);
-            let found = (read.encoding.indented, read.status_form);
-            assert_eq!(found, (object, Some(failure)), "{target}{rest} as {accept} for {agent}");
+            assert_eq!(read.encoding.indented, expected, "{target}{rest} as {accept} for {agent}");
         }
         let watch = parsed(&format!("{pods}&watch=1{rest}"), accept, agent);
         assert!(!watch.encoding.indented, "watches never are");
-    }
-    // The form of a failure is chosen among other clauses.
-    for (accept, form) in [
-        (METADATA.to_owned(), Some(StatusForm::Indented)),
-        (format!("{METADATA},{PROTOBUF}"), Some(StatusForm::Protobuf)),
-        (format!("{METADATA},application/yaml"), None),
-    ] {
-        assert_eq!(parsed(pod, &accept, "").status_form, form, "{accept}");
     }
 }
 

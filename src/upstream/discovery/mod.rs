@@ -14,7 +14,7 @@ mod release;
 
 use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use hashbrown::HashMap;
 use http::HeaderValue;
 use tokio::{sync::watch, time::timeout};
@@ -67,6 +67,11 @@ impl Types {
     /// The type if memory may answer for it.
     pub fn get(&self, gvr: &GroupVersionResource) -> Option<ServedType> {
         self.table.load().types.get(gvr).cloned()
+    }
+
+    /// The whole table for a moment, at less cost than [`Types::table`]: not to be kept.
+    pub fn glance(&self) -> Guard<Arc<TypeTable>> {
+        self.table.load()
     }
 
     /// The whole table.

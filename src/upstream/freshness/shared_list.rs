@@ -116,7 +116,7 @@ struct Held {
 const MAX_LISTS: usize = 128;
 
 /// One answer. Larger ones are forwarded one by one.
-const MAX_ANSWER: usize = 64 << 20;
+pub const MAX_ANSWER: usize = 64 << 20;
 
 /// All answers that are being collected or sent.
 const MEMORY: usize = 256 << 20;
@@ -124,8 +124,8 @@ const MEMORY: usize = 256 << 20;
 /// What a client waits for its answer, the run before its own included; upstream's own limit is 60 s.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Bytes that are looked through on a thread that serves others.
-const READ_HERE: usize = 256 << 10;
+/// Compressed bodies up to this length are read on a thread that serves others: a millisecond or two.
+const INFLATED_HERE: usize = 16 << 10;
 
 // === impl SharedLists ===
 
@@ -249,7 +249,7 @@ fn form(headers: &HeaderMap, ask: &ListAsk) -> Option<bool> {
 
 /// The version of a list, read aside when that takes long.
 async fn version(body: &Bytes, gzip: bool) -> Result<ResourceVersion, NotShared> {
-    if body.len() <= READ_HERE && !gzip {
+    if !gzip || body.len() <= INFLATED_HERE {
         return Ok(list_version(body, gzip)?);
     }
     let body = body.clone();

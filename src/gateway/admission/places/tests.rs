@@ -20,6 +20,7 @@ fn applicant(
     Applicant {
         resource: Box::leak(Box::new(resource.clone())),
         is_watch: false,
+        bookmarks: false,
         reason,
         shard: shard.map(watch::Sender::subscribe),
         deadlines: Deadlines::of(now, None),
@@ -32,7 +33,8 @@ fn fill(shard: &watch::Sender<Progress>) {
 }
 
 async fn place(places: &Places, reason: ForwardReason) -> Place {
-    match places.admit(applicant(&pods(), reason, None)).await {
+    let asked_again = 2;
+    match places.admit(Applicant { asked_again, ..applicant(&pods(), reason, None) }).await {
         Admitted::Forward(Some(place)) => place,
         other => panic!("{other:?}"),
     }
@@ -129,6 +131,61 @@ async fn a_long_fill_lets_a_few_past_and_serves_the_rest() {
     assert_eq!(forwarded.count(), PLACES);
     let again = admitted.iter().filter(|it| matches!(it, Admitted::AskAgain));
     assert_eq!(again.count(), 500 - PLACES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_shard_that_is_closed_asks_again() {
+    let places = Places::default();
+    let none = places.admit(applicant(&pods(), ForwardReason::Cold, None)).await;
+    assert!(matches!(none, Admitted::AskAgain), "who asks opens it anew: {none:?}");
+    for (wait, held) in [(1, 0), (4, PLACES)] {
+        let shard = filling();
+        let places = Places::default();
+        let _held = join_all((0..held).map(|_| place(&places, ForwardReason::Cold))).await;
+        let waiting = places.admit(applicant(&pods(), ForwardReason::Cold, Some(&shard)));
+        let closed = async {
+            sleep(Duration::from_secs(wait)).await;
+            shard.send_modify(|progress| progress.closed = true);
+        };
+        let begun = tokio::time::Instant::now();
+        let (admitted, ()) = tokio::join!(waiting, closed);
+        assert!(matches!(admitted, Admitted::AskAgain), "{admitted:?}");
+        assert_eq!(begun.elapsed(), Duration::from_secs(wait));
+    }
+    let shard = filling();
+    shard.send_modify(|progress| progress.closed = true);
+    let applicant = applicant(&pods(), ForwardReason::Cold, Some(&shard));
+    let bounded = places.admit(Applicant { asked_again: 2, ..applicant }).await;
+    assert!(matches!(bounded, Admitted::Forward(Some(_))), "{bounded:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_with_bookmarks_waits_until_they_are_known() {
+    for wait in [1, 4] {
+        let shard = filling();
+        let places = Places::default();
+        let watch = |bookmarks, asked_again| {
+            let applicant = applicant(&pods(), ForwardReason::Cold, Some(&shard));
+            Applicant { is_watch: true, bookmarks, asked_again, ..applicant }
+        };
+        fill(&shard);
+        let permits = places.resource(&pods());
+        let _held = Arc::clone(&permits.watches).try_acquire_many_owned(8).unwrap();
+        let learnt = async {
+            // Events do not wake it more often than it wants to look.
+            for version in 0..wait * 100 {
+                sleep(Duration::from_millis(10)).await;
+                shard.send_modify(|progress| progress.version = ResourceVersion::new(8 + version));
+            }
+            shard.send_modify(|progress| progress.bookmarks = true);
+            tokio::time::Instant::now()
+        };
+        let (admitted, learnt) = tokio::join!(places.admit(watch(true, 0)), learnt);
+        assert!(matches!(admitted, Admitted::AskAgain), "{admitted:?}");
+        assert!(learnt.elapsed() <= BETWEEN_LOOKS);
+        let plain = places.admit(watch(false, 2)).await;
+        assert!(matches!(plain, Admitted::Refused), "it was warm, and did not answer: {plain:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
