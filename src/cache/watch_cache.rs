@@ -43,8 +43,9 @@ pub struct WatchCache {
     contents: Option<Contents>,
     audiences: AudienceTable,
     template: Option<Arc<BookmarkTemplate>>,
-    /// The highest version that fills and the stream have brought; those of [`WatchCache::advance`]
-    /// came another way and may have overtaken a fill that was under way.
+    /// The version that no fill may be below: what fills and the stream have brought, and what was
+    /// shown when a fill was asked for. Later ones of [`WatchCache::advance`] came another way and may
+    /// have overtaken a fill that was under way.
     highest: Option<ResourceVersion>,
     generation: u64,
     budget: LogBudget,

@@ -154,7 +154,7 @@ fn nothing_is_kept_across_a_break_of_history() {
 
     for clear in [WatchCache::clear, WatchCache::withdraw] {
         let (mut cache, old) = kept(12);
-        clear(&mut cache);
+        drop(clear(&mut cache));
         cache.keep(old);
         assert!(matches!(cache.state_at(version(10)), Past::Ahead), "nothing is held");
         cache

@@ -86,6 +86,12 @@ impl Arrival {
 // === impl WatchCache ===
 
 impl WatchCache {
+    /// Notes that a state is asked for now: its answer will be consistent, so it is no older than
+    /// what is shown by now. What [`WatchCache::advance`] shows later may overtake it.
+    pub fn expect_fill(&mut self) {
+        self.highest = self.highest.max(self.resource_version());
+    }
+
     /// Takes the complete, consistent state that has arrived.
     ///
     /// The version shown may have been advanced beyond it while it was on its way: since nothing
@@ -126,15 +132,21 @@ impl WatchCache {
     }
 
     /// Drops objects and log, but not what version was shown: the next fill must not be older.
+    /// No fill may be under way.
     pub fn withdraw(&mut self) -> Discarded {
-        self.generation += 1;
-        self.contents.take().map_or_else(Discarded::default, Contents::discarded)
+        self.expect_fill();
+        self.give_up()
     }
 
     /// Drops objects and log, and forgets what was shown: the next fill may be older.
     pub fn clear(&mut self) -> Discarded {
         self.highest = None;
-        self.withdraw()
+        self.give_up()
+    }
+
+    fn give_up(&mut self) -> Discarded {
+        self.generation += 1;
+        self.contents.take().map_or_else(Discarded::default, Contents::discarded)
     }
 }
 

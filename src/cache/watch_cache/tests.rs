@@ -193,6 +193,29 @@ fn a_fill_overtaken_by_an_advance_is_no_restore() {
     assert_eq!(cache.resource_version(), Some(version(30)), "late bookmarks change nothing");
 }
 
+/// A store that was restored and has grown is found between what the stream brought and what was
+/// proven another way.
+#[test]
+fn a_fill_asked_for_after_an_advance_must_have_come_as_far() {
+    let state = |at| Arrival::new(map(vec![Pod::new("ns", "a", 5).object()]), version(at));
+    let mut cache = filled(&[Pod::new("ns", "a", 5)], 10);
+    assert!(cache.advance(version(10), version(30)));
+    cache.expect_fill();
+    assert!(cache.advance(version(30), version(40)), "while it is on its way");
+    let violation = Violation::WentBack { found: version(29), shown: version(30) };
+    assert_eq!(cache.fill(state(29)).0, Err(violation));
+    assert_eq!(cache.fill(state(30)).0, Ok(Fill::Unchanged));
+    assert_eq!(cache.resource_version(), Some(version(40)));
+
+    // What is withdrawn is still remembered; what is cleared is not.
+    drop(cache.withdraw());
+    let violation = Violation::WentBack { found: version(39), shown: version(40) };
+    assert_eq!(cache.fill(state(39)).0, Err(violation));
+    drop(cache.clear());
+    cache.expect_fill();
+    assert_eq!(cache.fill(state(3)).0, Ok(Fill::First));
+}
+
 #[test]
 fn snapshots_do_not_change() {
     let mut cache = filled(&[Pod::new("ns", "a", 5)], 10);

@@ -20,6 +20,12 @@ use super::{Filled, Shard};
 // === impl Shard ===
 
 impl Shard {
+    /// Notes that a state is asked for now, by the first of its requests if they are several; see
+    /// [`WatchCache::expect_fill`](crate::cache::watch_cache::WatchCache::expect_fill).
+    pub fn expect_fill(&self) {
+        self.cache.lock().expect_fill();
+    }
+
     /// Takes a complete, consistent state whose request was sent at `requested`, when the shard had
     /// been emptied `cleared` times.
     ///
