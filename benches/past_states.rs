@@ -26,7 +26,7 @@ use watchgate::{
         log::LogBudget,
         map::{OrderedMap, bytes_apart},
         past::{Past, Rebuild},
-        watch_cache::WatchCache,
+        watch_cache::{Arrival, WatchCache},
     },
     codec::{
         ResourceCodec,
@@ -98,7 +98,7 @@ fn cache(changed: u64) -> WatchCache {
     let mut cache = WatchCache::new(&codec, budget);
     let objects = (0..OBJECTS).map(|number| object(number, number + 1)).collect();
     let objects = OrderedMap::from_objects(codec.item_join(), objects);
-    cache.fill(objects, version(FILLED)).expect("the first fill");
+    cache.fill(Arrival::new(objects, version(FILLED))).0.expect("the first fill");
     let mut random = Random(42);
     for event in 1..=EVENTS {
         let object = object(random.below(changed), FILLED + event);

@@ -269,7 +269,7 @@ async fn open_eager(registry: Arc<Registry>, types: Types, eager: Vec<(String, S
                     &served.resource,
                     served.fingerprint,
                     Representation::Json,
-                    Need::Requests,
+                    Need::Eager,
                 )
             {
                 debug!(resource = %gvr, %error, "an eager resource is not cached");

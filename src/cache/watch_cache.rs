@@ -10,6 +10,8 @@
 //!
 //! No clock, no IO, no locks: time is an argument, the owner holds the lock.
 
+mod fill;
+
 use std::{sync::Arc, time::Instant};
 
 use hashbrown::HashMap;
@@ -33,14 +35,17 @@ use super::{
     past::{Past, PastStates},
 };
 
+pub use self::fill::{Arrival, Discarded, Fill};
+
 /// Objects, log and audiences of one shard.
 #[derive(Debug)]
 pub struct WatchCache {
     contents: Option<Contents>,
     audiences: AudienceTable,
     template: Option<Arc<BookmarkTemplate>>,
-    /// The highest version that fills and the stream have brought; those of [`WatchCache::advance`]
-    /// came another way and may have overtaken a fill that was under way.
+    /// The version that no fill may be below: what fills and the stream have brought, and what was
+    /// shown when a fill was asked for. Later ones of [`WatchCache::advance`] came another way and may
+    /// have overtaken a fill that was under way.
     highest: Option<ResourceVersion>,
     generation: u64,
     budget: LogBudget,
@@ -57,21 +62,6 @@ pub struct Snapshot {
     pub generation: u64,
     /// What bookmarks of this type look like; `None` until upstream has sent one.
     pub template: Option<Arc<BookmarkTemplate>>,
-}
-
-/// What a fill found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fill {
-    /// The cache was empty.
-    First,
-    /// The same objects at the same versions, to the byte: watches go on, but for those that began between the
-    /// version shown before and this one. Their clients know a state in between.
-    Unchanged,
-    /// History was lost, or objects look otherwise at the same version: watches must end, since
-    /// events are missing.
-    Changed,
-    /// The contents were dropped while the state was on its way: it was not taken.
-    Void,
 }
 
 /// What an applied burst has for watchers.
@@ -158,46 +148,6 @@ impl WatchCache {
         }
     }
 
-    /// Takes the complete, consistent state at `version`.
-    ///
-    /// The version shown may have been advanced beyond it while it was on its way: since nothing
-    /// happened in between, it is the state at the version shown as well.
-    ///
-    /// # Errors
-    /// [`Violation::WentBack`] when it is older than what was shown; nothing is changed then.
-    ///
-    /// Takes the objects as a map, so that the work of making it need not be done under a lock.
-    pub fn fill(
-        &mut self,
-        objects: OrderedMap,
-        version: ResourceVersion,
-    ) -> Result<Fill, Violation> {
-        if let Some(shown) = self.highest.filter(|shown| version < *shown) {
-            return Err(Violation::WentBack { found: version, shown });
-        }
-        self.highest = Some(version);
-        let log = Log::new(version, self.budget);
-        let Some(contents) = &mut self.contents else {
-            let past = PastStates::new(version);
-            self.contents = Some(Contents { objects, resource_version: version, log, past });
-            self.generation += 1;
-            return Ok(Fill::First);
-        };
-        let shown = contents.resource_version;
-        contents.resource_version = shown.max(version);
-        if same_objects(&contents.objects, &objects) {
-            // What came and went since is in nobody's log: watches from before it are not covered.
-            if version > shown {
-                contents.begin_history(log);
-            }
-            return Ok(Fill::Unchanged);
-        }
-        contents.objects = objects;
-        contents.begin_history(log);
-        self.generation += 1;
-        Ok(Fill::Changed)
-    }
-
     /// Applies a burst of upstream events in their order.
     ///
     /// # Errors
@@ -227,19 +177,6 @@ impl WatchCache {
             }
             _ => false,
         }
-    }
-
-    /// Drops objects and log, but not what version was shown: the next fill must not be older.
-    pub fn withdraw(&mut self) {
-        self.contents = None;
-        self.generation += 1;
-    }
-
-    /// Drops objects and log, and forgets what was shown: the next fill may be older.
-    pub fn clear(&mut self) {
-        self.contents = None;
-        self.highest = None;
-        self.generation += 1;
     }
 
     /// Remembers what upstream's bookmarks of this type look like.
@@ -421,16 +358,6 @@ impl WatchCache {
     }
 }
 
-// === impl Contents ===
-
-impl Contents {
-    /// Nothing is known of what happened before this log.
-    fn begin_history(&mut self, log: Log) {
-        self.past = PastStates::new(log.start());
-        self.log = log;
-    }
-}
-
 // === impl Concerns ===
 
 /// Events of one burst by audience.
@@ -443,18 +370,6 @@ impl Concerns {
     fn add(&mut self, audience: AudienceId, event: Arc<Event>, kind: EventKind) {
         self.by_audience.entry(audience).or_default().push((event, kind));
     }
-}
-
-/// Whether both maps hold the same keys at the same versions in the same bytes. A store that was
-/// restored and written to anew gives old versions to new contents; a definition or a server that
-/// changed gives other bytes for the same version, and upstream ends watches then, too.
-fn same_objects(left: &OrderedMap, right: &OrderedMap) -> bool {
-    left.len() == right.len()
-        && left.range(..).zip(right.range(..)).all(|(left, right)| {
-            left.resource_version() == right.resource_version()
-                && left.key() == right.key()
-                && left.core == right.core
-        })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! Locks: shard before hub, never the other way round.
 
 pub mod hub;
+mod outgrown;
 pub mod pressure;
 pub mod rebuilds;
 pub mod registry;

@@ -2,7 +2,9 @@
 //!
 //! Objects over their budget: the older states that are kept for lists in pages go first; then shards
 //! that nobody watches are closed, least recently used first, and until there is room again no
-//! further shard is opened: what needs one is forwarded. Histories over theirs: the largest are cut
+//! further shard is opened: what needs one is forwarded. What was closed is opened again when it fits,
+//! or after a pause that grows each time (see [`super::outgrown`]). Shards that the operator wants are
+//! not closed, and neither are those that the gateway itself needs. Histories over theirs: the largest are cut
 //! to a common size, so that one busy resource cannot take the past of all others. Open watches are
 //! never ended for memory.
 
@@ -29,8 +31,10 @@ const RESUME_PERCENT: u64 = 90;
 pub fn relieve(registry: &Registry, budgets: Budgets) {
     limit_histories(&registry.all(), budgets.history);
     let held = held(&registry.all(), budgets.objects);
+    let enough = budgets.objects / 100 * RESUME_PERCENT;
+    registry.set_room(enough.saturating_sub(held));
     if held <= budgets.objects {
-        if held <= budgets.objects / 100 * RESUME_PERCENT && registry.is_full() {
+        if held <= enough && registry.is_full() {
             registry.set_full(false);
         }
         return;
@@ -51,7 +55,7 @@ pub fn relieve(registry: &Registry, budgets: Budgets) {
     for (shard, idle) in idle {
         let bytes = shard.figures().object_bytes;
         warn!(shard = %shard.key(), bytes, ?idle, "closed: the cached objects are over their budget");
-        registry.close(|candidate| candidate.id() == shard.id());
+        registry.close_for_memory(&shard, bytes);
         over = over.saturating_sub(bytes);
         if over == 0 {
             return;
@@ -113,7 +117,7 @@ mod tests {
             past::Past,
         },
         codec::object::Representation,
-        shards::shard::ShardId,
+        shards::{registry::Need, shard::ShardId},
     };
 
     #[test]
@@ -136,6 +140,79 @@ mod tests {
         assert_eq!(held(&shards, objects), objects);
         assert_eq!(shards[0].figures().past_bytes, 0);
         assert!(matches!(shards[0].state_at(version(10)), Past::Rebuild(_)));
+    }
+
+    const AMPLE: Budgets = Budgets { objects: 1 << 30, history: 1 << 30 };
+
+    fn registry() -> Registry {
+        let budget = LogBudget { bytes: 1 << 20, age: Duration::from_secs(600) };
+        let start = Box::new(|_| tokio::spawn(std::future::pending::<()>()).abort_handle());
+        Registry::new(Arc::from([]), budget, start)
+    }
+
+    fn open(registry: &Registry, form: Representation, need: Need) -> Option<Arc<Shard>> {
+        registry.open(&pods(), 1, form, need).ok()
+    }
+
+    /// Opens a shard and fills it; returns its size.
+    fn fill(registry: &Registry, form: Representation, need: Need) -> u64 {
+        let shard = open(registry, form, need).unwrap();
+        shard.fill(vec![Pod::new("ns", "a", 5).object()], version(10), Instant::now(), 0).unwrap();
+        shard.figures().object_bytes
+    }
+
+    fn budget(objects: u64) -> Budgets {
+        Budgets { objects, ..AMPLE }
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_than_the_budget_is_not_filled_over_and_over() {
+        let registry = registry();
+        let bytes = fill(&registry, Representation::Json, Need::Requests);
+        relieve(&registry, budget(bytes - 1));
+        assert!(registry.all().is_empty(), "closed");
+        for _ in 0..3 {
+            relieve(&registry, budget(bytes - 1));
+            assert!(!registry.is_full(), "others may be opened");
+            assert!(open(&registry, Representation::Json, Need::Requests).is_none());
+        }
+        assert!(open(&registry, Representation::Protobuf, Need::Requests).is_some());
+        relieve(&registry, AMPLE);
+        assert!(open(&registry, Representation::Json, Need::Requests).is_some(), "it fits");
+    }
+
+    #[tokio::test]
+    async fn what_fits_one_by_one_need_not_fit_together() {
+        let registry = registry();
+        let forms = [Representation::Json, Representation::Protobuf];
+        let [bytes, _] = forms.map(|form| fill(&registry, form, Need::Requests));
+        relieve(&registry, budget(1));
+        assert!(registry.all().is_empty(), "both are closed");
+        let both_but_little = budget(bytes * 2);
+        relieve(&registry, both_but_little);
+        assert!(open(&registry, forms[0], Need::Requests).is_some());
+        assert!(open(&registry, forms[1], Need::Requests).is_none(), "its room is promised");
+        relieve(&registry, both_but_little);
+        assert!(open(&registry, forms[1], Need::Requests).is_none(), "while it is being filled");
+        fill(&registry, forms[0], Need::Requests);
+        relieve(&registry, both_but_little);
+        assert!(open(&registry, forms[1], Need::Requests).is_none(), "and when it is filled");
+        relieve(&registry, budget(bytes * 3));
+        assert!(open(&registry, forms[1], Need::Requests).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_the_operator_wants_is_not_closed() {
+        let registry = registry();
+        fill(&registry, Representation::Json, Need::Requests);
+        let bytes = fill(&registry, Representation::Protobuf, Need::Requests);
+        assert!(open(&registry, Representation::Protobuf, Need::Eager).is_some(), "also later on");
+        relieve(&registry, budget(bytes - 1));
+        let kept: Vec<_> = registry.all().iter().map(|shard| shard.key().representation).collect();
+        assert_eq!(kept, [Representation::Protobuf]);
+        assert!(registry.is_full());
+        assert!(open(&registry, Representation::JsonMetadata, Need::Eager).is_none(), "no room");
+        assert!(open(&registry, Representation::JsonMetadata, Need::Gateway).is_some());
     }
 
     #[test]

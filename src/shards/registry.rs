@@ -20,10 +20,12 @@ use crate::{
     api::resource::{GroupVersionResource, ResourceType},
     cache::log::LogBudget,
     codec::object::Representation,
+    sync::Mutex,
 };
 
 use super::{
     hub::Hub,
+    outgrown::Outgrown,
     shard::{Shard, ShardId, ShardKey},
 };
 
@@ -39,13 +41,16 @@ pub struct Registry {
     start: Starter,
     /// Set while the cached objects are over their budget: no further shard is opened.
     full: AtomicBool,
+    /// Shards that were closed for memory, and the bytes that they and others may take.
+    outgrown: Mutex<Outgrown>,
+    room: AtomicU64,
     began: Instant,
 }
 
 /// Why a shard is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// The operator wants it: never closed for memory.
+    /// The operator wants it: never closed for memory, but not opened while there is no room.
     Eager,
     /// The gateway itself reads it: opened whatever the memory, never closed for it.
     Gateway,
@@ -55,7 +60,7 @@ pub enum Need {
 
 /// Memory is short; the request is to be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the cached objects are over their memory budget")]
+#[error("there is no room for its objects in the memory budget")]
 pub struct MemoryFull;
 
 #[derive(Debug)]
@@ -79,6 +84,8 @@ impl Registry {
             budget,
             start,
             full: AtomicBool::new(false),
+            outgrown: Mutex::new(Outgrown::default()),
+            room: AtomicU64::new(u64::MAX),
             began: Instant::now(),
         }
     }
@@ -100,10 +107,20 @@ impl Registry {
             }
             return Ok(shard);
         }
-        if need != Need::Gateway && self.full.load(Ordering::Relaxed) {
+        let key = ShardKey { gvr: resource.gvr.clone(), representation };
+        let now = Instant::now();
+        let room = self.room.load(Ordering::Relaxed);
+        let must = need == Need::Gateway;
+        if !must && self.is_full() {
             return Err(MemoryFull);
         }
-        let key = ShardKey { gvr: resource.gvr.clone(), representation };
+        let bytes = {
+            let outgrown = self.outgrown.lock();
+            if !must && !outgrown.may_open(&key, room, now) {
+                return Err(MemoryFull);
+            }
+            outgrown.bytes(&key)
+        };
         Ok(match self.shards.entry(key) {
             Entry::Occupied(entry) => Arc::clone(&entry.get().shard),
             Entry::Vacant(entry) => {
@@ -116,6 +133,9 @@ impl Registry {
                 let filler = (self.start)(Arc::clone(&shard));
                 let used = AtomicU64::new(self.began.elapsed().as_secs());
                 entry.insert(Entered { shard: Arc::clone(&shard), filler, need, used });
+                // Others are not to count on the room that this one will take.
+                let room = self.room.load(Ordering::Relaxed);
+                self.room.store(room.saturating_sub(bytes), Ordering::Relaxed);
                 shard
             }
         })
@@ -164,6 +184,20 @@ impl Registry {
     /// Whether no further shard is opened for requests.
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
+    }
+
+    /// Says how many more bytes of objects there may be, those of shards under way not counted.
+    pub(super) fn set_room(&self, bytes: u64) {
+        let outgrown = self.outgrown.lock();
+        let empty = self.all().into_iter().filter(|shard| shard.snapshot().is_none());
+        let expected: u64 = empty.map(|shard| outgrown.bytes(shard.key())).sum();
+        self.room.store(bytes.saturating_sub(expected), Ordering::Relaxed);
+    }
+
+    /// Closes a shard of this size to make room. It is opened again when it fits, or after a while.
+    pub(super) fn close_for_memory(&self, shard: &Shard, bytes: u64) {
+        self.outgrown.lock().close(shard.key(), bytes, Instant::now());
+        self.close(|candidate| candidate.id() == shard.id());
     }
 
     /// Closes the shards that `unwanted` names: their watches end and nothing fills them any more.

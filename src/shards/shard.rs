@@ -4,6 +4,7 @@
 //! published, so a bookmark at N can never overtake an event. Does not talk to upstream: a reflector
 //! drives it through [`Shard::fill`], [`Shard::apply`] and [`Shard::advance`].
 
+mod fill;
 mod past;
 
 use std::{
@@ -25,14 +26,11 @@ use crate::{
         beginning::Beginning,
         event::Event,
         log::{LogBudget, Replay},
-        map::OrderedMap,
         past::PastStates,
-        watch_cache::{Fill, Snapshot, Violation, WatchCache},
+        watch_cache::{Snapshot, Violation, WatchCache},
     },
     codec::{
-        ResourceCodec,
-        bookmark_template::BookmarkTemplate,
-        object::{Object, Representation},
+        ResourceCodec, bookmark_template::BookmarkTemplate, object::Representation,
         watch_event::WatchEvent,
     },
     sync::{Mutex, Published},
@@ -189,46 +187,6 @@ impl Shard {
         condition(&progress).then_some(progress)
     }
 
-    /// Takes a complete, consistent state whose request was sent at `requested`, when the shard had
-    /// been emptied `cleared` times.
-    ///
-    /// # Errors
-    /// [`Violation::WentBack`] when the store is older than what was shown.
-    pub fn fill(
-        &self,
-        objects: Vec<Object>,
-        version: ResourceVersion,
-        requested: Instant,
-        cleared: u64,
-    ) -> Result<Fill, Violation> {
-        // Sorting and copying all objects takes long; nobody is to wait for the lock meanwhile.
-        let objects = OrderedMap::from_objects(self.codec.item_join(), objects);
-        let mut cache = self.cache.lock();
-        let dropped = {
-            let progress = self.progress.borrow();
-            progress.closed || progress.cleared != cleared
-        };
-        if dropped {
-            // Closed or emptied while the state was on its way here; nobody may see it.
-            return Ok(Fill::Void);
-        }
-        let shown = cache.resource_version();
-        let fill = cache.fill(objects, version)?;
-        match (fill, shown) {
-            (Fill::Changed, _) => self.tell_all(&Message::End(self.id)),
-            (Fill::Unchanged, Some(shown)) => {
-                self.tell_all(&Message::EndBetween(self.id, shown, version));
-            }
-            _ => {}
-        }
-        self.publish(&cache, |progress| {
-            progress.filled = Some(Filled { requested, version });
-            progress.failure = None;
-            progress.unfillable = false;
-        });
-        Ok(fill)
-    }
-
     /// Applies a burst and hands it to the cores concerned.
     ///
     /// # Errors
@@ -262,40 +220,6 @@ impl Shard {
         let mut cache = self.cache.lock();
         cache.learn_template(template);
         self.publish(&cache, |_| {});
-    }
-
-    /// Says why the shard cannot be filled; readers are forwarded meanwhile if nothing is held.
-    pub fn set_failure(&self, reason: &str) {
-        self.progress.send_modify(|progress| {
-            progress.failure = Some(reason.into());
-            progress.unfillable = false;
-        });
-    }
-
-    /// Drops everything and ends all watches; `closed` when it will not be filled again.
-    pub fn clear(&self, closed: bool) {
-        let mut cache = self.cache.lock();
-        cache.clear();
-        self.tell_all(&Message::End(self.id));
-        self.publish(&cache, |progress| {
-            progress.filled = None;
-            progress.cleared += 1;
-            progress.closed |= closed;
-        });
-    }
-
-    /// Shows nothing any more and ends all watches, because what upstream has now cannot be kept:
-    /// the old state would be shown for ever and its watches would be silent for ever. Unlike
-    /// [`Shard::clear`] remembers how far the store was. `unfillable` as in [`Progress`].
-    pub fn withdraw(&self, reason: &str, unfillable: bool) {
-        let mut cache = self.cache.lock();
-        cache.withdraw();
-        self.tell_all(&Message::End(self.id));
-        self.publish(&cache, |progress| {
-            progress.filled = None;
-            progress.failure = Some(reason.into());
-            progress.unfillable = unfillable;
-        });
     }
 
     /// A watcher that begins with the whole present state.

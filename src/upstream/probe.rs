@@ -263,7 +263,7 @@ mod tests {
             fixture::{Pod, codec, version},
             log::LogBudget,
             map::OrderedMap,
-            watch_cache::WatchCache,
+            watch_cache::{Arrival, WatchCache},
         };
 
         /// A cache filled at version 20 with a at 5 and c at 15.
@@ -272,7 +272,7 @@ mod tests {
             let mut cache = WatchCache::new(&codec(), budget);
             let objects = [Pod::new("ns", "a", 5), Pod::new("ns", "c", 15)].map(|pod| pod.object());
             let objects = OrderedMap::from_objects(codec().item_join(), objects.to_vec());
-            cache.fill(objects, version(20)).unwrap();
+            cache.fill(Arrival::new(objects, version(20))).0.unwrap();
             cache
         }
 

@@ -14,7 +14,7 @@ use crate::{
         },
         log::LogBudget,
         map::OrderedMap,
-        watch_cache::WatchCache,
+        watch_cache::{Arrival, WatchCache},
     },
     codec::watch_event::Form,
 };
@@ -23,7 +23,10 @@ const BUDGET: LogBudget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(6
 
 fn filled(objects: Vec<Object>, at: u64, budget: LogBudget) -> WatchCache {
     let mut cache = WatchCache::new(&codec(), budget);
-    cache.fill(OrderedMap::from_objects(codec().item_join(), objects), version(at)).unwrap();
+    cache
+        .fill(Arrival::new(OrderedMap::from_objects(codec().item_join(), objects), version(at)))
+        .0
+        .unwrap();
     cache
 }
 
@@ -136,14 +139,14 @@ fn a_log_that_moved_is_not_extended() {
 
     let mut cache = filled(vec![], 20, BUDGET);
     let beginning = cache.beginning().unwrap();
-    cache.clear();
+    drop(cache.clear());
     assert!(!cache.extend_back(&beginning, version(10), &[], now), "nothing is held");
     let empty = || OrderedMap::from_objects(codec().item_join(), vec![]);
-    cache.fill(empty(), version(20)).unwrap();
+    cache.fill(Arrival::new(empty(), version(20))).0.unwrap();
     assert!(!cache.extend_back(&beginning, version(10), &[], now), "another history");
 
     let beginning = cache.beginning().unwrap();
-    cache.fill(empty(), version(25)).unwrap();
+    cache.fill(Arrival::new(empty(), version(25))).0.unwrap();
     assert!(!cache.extend_back(&beginning, version(10), &[], now), "filled anew");
     let beginning = cache.beginning().unwrap();
     assert!(cache.extend_back(&beginning, version(10), &[], now));

@@ -71,6 +71,16 @@ impl OrderedMap {
         Self { join, root: Node::build(join, objects) }
     }
 
+    /// Whether both are the same version of the same map, so that no object can differ. Two maps
+    /// that were made apart are not, whatever they hold.
+    pub fn is_the_very(&self, other: &Self) -> bool {
+        match (&self.root, &other.root) {
+            (Some(root), Some(other)) => root.is_the_very(other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// How the items of its lists are joined.
     pub const fn join(&self) -> ItemJoin {
         self.join

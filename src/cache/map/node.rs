@@ -84,6 +84,15 @@ impl Node {
         level.pop()
     }
 
+    /// Whether both are one node in memory. While both are held nobody can change it.
+    pub(super) fn is_the_very(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Branch(branch), Self::Branch(other)) => Arc::ptr_eq(branch, other),
+            (Self::Page(page), Self::Page(other)) => Arc::ptr_eq(page, other),
+            _ => false,
+        }
+    }
+
     /// Makes a new root above this one if an insertion split it.
     pub(super) fn insert_at_root(&mut self, join: ItemJoin, object: Object) -> Option<Object> {
         let Insertion { previous, sibling } = self.insert(join, object);

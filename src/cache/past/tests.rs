@@ -15,7 +15,7 @@ use crate::{
         },
         log::LogBudget,
         map::OrderedMap,
-        watch_cache::{Fill, WatchCache},
+        watch_cache::{Arrival, Fill, WatchCache},
     },
     codec::object::Object,
 };
@@ -24,7 +24,7 @@ const BUDGET: LogBudget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(6
 
 fn filled(objects: Vec<Object>, at: u64) -> WatchCache {
     let mut cache = WatchCache::new(&codec(), BUDGET);
-    assert_eq!(cache.fill(map(objects), version(at)), Ok(Fill::First));
+    assert_eq!(cache.fill(Arrival::new(map(objects), version(at))).0, Ok(Fill::First));
     cache
 }
 
@@ -141,23 +141,26 @@ fn nothing_is_kept_across_a_break_of_history() {
     };
     let (mut cache, old) = kept(12);
     let other = vec![Pod::new("ns", "z", 15).object()];
-    assert_eq!(cache.fill(map(other), version(20)), Ok(Fill::Changed));
+    assert_eq!(cache.fill(Arrival::new(map(other), version(20))).0, Ok(Fill::Changed));
     assert!(matches!(cache.state_at(version(10)), Past::Gone));
     assert!(cache.keep(old).is_none());
     assert!(matches!(cache.state_at(version(10)), Past::Gone), "of another generation");
 
     let (mut cache, _) = kept(12);
     let same = vec![Pod::new("ns", "a", 12).object()];
-    assert_eq!(cache.fill(map(same), version(20)), Ok(Fill::Unchanged));
+    assert_eq!(cache.fill(Arrival::new(map(same), version(20))).0, Ok(Fill::Unchanged));
     assert!(matches!(cache.state_at(version(10)), Past::Gone));
     assert!(matches!(cache.state_at(version(19)), Past::Gone));
 
     for clear in [WatchCache::clear, WatchCache::withdraw] {
         let (mut cache, old) = kept(12);
-        clear(&mut cache);
+        drop(clear(&mut cache));
         cache.keep(old);
         assert!(matches!(cache.state_at(version(10)), Past::Ahead), "nothing is held");
-        cache.fill(map(vec![Pod::new("ns", "a", 12).object()]), version(12)).unwrap();
+        cache
+            .fill(Arrival::new(map(vec![Pod::new("ns", "a", 12).object()]), version(12)))
+            .0
+            .unwrap();
         assert!(matches!(cache.state_at(version(10)), Past::Gone));
     }
 }

@@ -24,7 +24,7 @@ fn map(objects: Vec<Object>) -> OrderedMap {
 fn filled(objects: &[Pod], at: u64) -> WatchCache {
     let mut cache = WatchCache::new(&codec(), BUDGET);
     let objects = objects.iter().map(Pod::object).collect::<Vec<_>>();
-    assert_eq!(cache.fill(map(objects), version(at)), Ok(Fill::First));
+    assert_eq!(cache.fill(Arrival::new(map(objects), version(at))).0, Ok(Fill::First));
     cache
 }
 
@@ -76,24 +76,24 @@ fn a_fill_says_whether_watches_can_go_on() {
     let generation = cache.generation();
     cache.apply([Pod::new("ns", "a", 12).event("MODIFIED")], Instant::now()).1.unwrap();
     let same = || vec![Pod::new("ns", "a", 12).object()];
-    assert_eq!(cache.fill(map(same()), version(20)), Ok(Fill::Unchanged));
+    assert_eq!(cache.fill(Arrival::new(map(same()), version(20))).0, Ok(Fill::Unchanged));
     assert_eq!((cache.generation(), cache.resource_version()), (generation, Some(version(20))));
     // An object may have come and gone between 12 and 20: a client that saw it must not be told
     // that the log covers what it missed.
     assert!(cache.events_since(version(19)).is_none(), "the log begins anew");
     assert!(cache.events_since(version(20)).is_some());
     assert_eq!(
-        cache.fill(map(same()), version(19)),
+        cache.fill(Arrival::new(map(same()), version(19))).0,
         Err(Violation::WentBack { found: version(19), shown: version(20) })
     );
-    assert_eq!(cache.fill(map(vec![]), version(21)), Ok(Fill::Changed));
+    assert_eq!(cache.fill(Arrival::new(map(vec![]), version(21))).0, Ok(Fill::Changed));
     assert_eq!(cache.generation(), generation + 1);
     assert!(cache.events_since(version(20)).is_none(), "the log does not");
     assert!(cache.events_since(version(21)).is_some());
-    cache.clear();
+    drop(cache.clear());
     assert_eq!(cache.generation(), generation + 2);
     assert_eq!(
-        cache.fill(map(vec![]), version(3)),
+        cache.fill(Arrival::new(map(vec![]), version(3))).0,
         Ok(Fill::First),
         "after a clear also an older one"
     );
@@ -105,11 +105,55 @@ fn the_same_version_in_other_bytes_is_a_change() {
     let mut cache = filled(&[Pod::new("ns", "a", 5)], 10);
     let generation = cache.generation();
     let other = Pod::new("ns", "a", 5).node("n");
-    assert_eq!(cache.fill(map(vec![other.object()]), version(20)), Ok(Fill::Changed));
+    assert_eq!(
+        cache.fill(Arrival::new(map(vec![other.object()]), version(20))).0,
+        Ok(Fill::Changed)
+    );
     assert_eq!(cache.generation(), generation + 1);
     let snapshot = cache.snapshot().unwrap();
     let shown = snapshot.objects.get("ns/a").unwrap();
     assert_eq!(shown.core, other.object().core);
+}
+
+/// A state is compared before the lock is taken: with what is held no longer, the comparison says
+/// nothing.
+#[test]
+fn a_comparison_counts_only_for_what_is_still_held() {
+    let pod = || map(vec![Pod::new("ns", "a", 5).object()]);
+    let arrival =
+        |at, held: &Snapshot| Arrival::new(pod(), version(at)).compared_with(&held.objects);
+    let mut cache = filled(&[Pod::new("ns", "a", 5)], 10);
+    let before = cache.snapshot().unwrap();
+    assert_eq!(cache.fill(arrival(11, &before)).0, Ok(Fill::Unchanged));
+
+    let overtaken = arrival(30, &before);
+    cache.apply([Pod::new("ns", "a", 20).event("MODIFIED")], Instant::now()).1.unwrap();
+    assert_eq!(cache.fill(overtaken).0, Ok(Fill::Changed), "equal to what was held before");
+
+    let cleared = arrival(40, &cache.snapshot().unwrap());
+    drop(cache.clear());
+    assert_eq!(cache.fill(cleared).0, Ok(Fill::First));
+
+    let refused = arrival(39, &cache.snapshot().unwrap());
+    assert!(matches!(cache.fill(refused).0, Err(Violation::WentBack { .. })));
+    assert_eq!(cache.snapshot().unwrap().objects.len(), 1);
+}
+
+/// Freeing 100,000 objects takes long; the owner does it when its lock is free again.
+#[test]
+fn what_goes_is_handed_back() {
+    let other = || Arrival::new(map(vec![Pod::new("ns", "b", 15).object()]), version(20));
+    let goings: [fn(&mut WatchCache, Arrival) -> Discarded; 3] =
+        [|cache, other| cache.fill(other).1, |cache, _| cache.withdraw(), |cache, _| cache.clear()];
+    for going in goings {
+        let mut cache = filled(&[Pod::new("ns", "a", 5)], 10);
+        cache.apply([Pod::new("ns", "c", 12).event("ADDED")], Instant::now()).1.unwrap();
+        let event = Arc::downgrade(&cache.events_since(version(10)).unwrap().next().unwrap());
+        let discarded = going(&mut cache, other());
+        assert!(event.upgrade().is_some(), "the old log is still there");
+        drop(discarded);
+        assert!(event.upgrade().is_none());
+    }
 }
 
 #[test]
@@ -131,22 +175,45 @@ fn a_fill_overtaken_by_an_advance_is_no_restore() {
     let mut cache = filled(&[Pod::new("ns", "a", 5)], 10);
     assert!(cache.advance(version(10), version(30)));
     assert_eq!(
-        cache.fill(map(vec![Pod::new("ns", "a", 5).object()]), version(20)),
+        cache.fill(Arrival::new(map(vec![Pod::new("ns", "a", 5).object()]), version(20))).0,
         Ok(Fill::Unchanged)
     );
     assert_eq!(cache.resource_version(), Some(version(30)));
     // The cache was wrong, which is why it is filled.
     assert_eq!(
-        cache.fill(map(vec![Pod::new("ns", "b", 5).object()]), version(25)),
+        cache.fill(Arrival::new(map(vec![Pod::new("ns", "b", 5).object()]), version(25))).0,
         Ok(Fill::Changed)
     );
     assert_eq!(cache.resource_version(), Some(version(30)));
     assert_eq!(
-        cache.fill(map(vec![]), version(24)),
+        cache.fill(Arrival::new(map(vec![]), version(24))).0,
         Err(Violation::WentBack { found: version(24), shown: version(25) })
     );
     cache.apply([bookmark(28)], Instant::now()).1.unwrap();
     assert_eq!(cache.resource_version(), Some(version(30)), "late bookmarks change nothing");
+}
+
+/// A store that was restored and has grown is found between what the stream brought and what was
+/// proven another way.
+#[test]
+fn a_fill_asked_for_after_an_advance_must_have_come_as_far() {
+    let state = |at| Arrival::new(map(vec![Pod::new("ns", "a", 5).object()]), version(at));
+    let mut cache = filled(&[Pod::new("ns", "a", 5)], 10);
+    assert!(cache.advance(version(10), version(30)));
+    cache.expect_fill();
+    assert!(cache.advance(version(30), version(40)), "while it is on its way");
+    let violation = Violation::WentBack { found: version(29), shown: version(30) };
+    assert_eq!(cache.fill(state(29)).0, Err(violation));
+    assert_eq!(cache.fill(state(30)).0, Ok(Fill::Unchanged));
+    assert_eq!(cache.resource_version(), Some(version(40)));
+
+    // What is withdrawn is still remembered; what is cleared is not.
+    drop(cache.withdraw());
+    let violation = Violation::WentBack { found: version(39), shown: version(40) };
+    assert_eq!(cache.fill(state(39)).0, Err(violation));
+    drop(cache.clear());
+    cache.expect_fill();
+    assert_eq!(cache.fill(state(3)).0, Ok(Fill::First));
 }
 
 #[test]
@@ -162,7 +229,7 @@ fn snapshots_do_not_change() {
 fn the_log_of_a_later_fill_has_the_limit_given_before() {
     let mut cache = filled(&[], 10);
     cache.limit_log(0, Instant::now());
-    cache.fill(map(vec![Pod::new("ns", "a", 11).object()]), version(11)).unwrap();
+    cache.fill(Arrival::new(map(vec![Pod::new("ns", "a", 11).object()]), version(11))).0.unwrap();
     cache.apply([Pod::new("ns", "a", 12).event("MODIFIED")], Instant::now()).1.unwrap();
     assert_eq!(cache.log_start(), Some(version(12)));
     assert_eq!(cache.resident_bytes().1, 0);
@@ -212,7 +279,7 @@ impl Run {
         let mut history = History::new();
         before.iter().for_each(|write| drop(history.write(write)));
         let mut cache = WatchCache::new(&codec(), LogBudget { bytes: budget, ..BUDGET });
-        cache.fill(map(history.objects()), version(history.version)).unwrap();
+        cache.fill(Arrival::new(map(history.objects()), version(history.version))).0.unwrap();
         let (watchers, snapshots) = (Vec::new(), Vec::new());
         Self { history, cache, watchers, snapshots, now: Instant::now() }
     }
@@ -260,7 +327,11 @@ impl Run {
                     Change::Deleted { object, .. } => drop(objects.remove(object.key().as_str())),
                 }
             }
-            prop_assert!(same_objects(&objects, &last.objects), "snapshot at {} and events", at);
+            prop_assert!(
+                fill::same_objects(&objects, &last.objects),
+                "snapshot at {} and events",
+                at
+            );
         }
         Ok(())
     }

@@ -96,6 +96,9 @@ impl Driver {
             // A fill tells all by itself, and takes the time that it takes.
             self.expected = None;
         }
+        if ask.begins_fill {
+            self.shard.expect_fill();
+        }
         let mut effects = Vec::new();
         match send(&self.upstream, &ask).await {
             Err(reason) => {

@@ -76,6 +76,11 @@ const MAX_UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
 /// having lost its history, must not be followed by the wait that its absence called for.
 const FAILURES_WHEN_BACK: u32 = 3;
 
+/// An upstream that shuts down ends all streams at the same moment: the fills that follow are spread
+/// over 0.6 s. Not over more, since a definition that changed ends streams as well, and until the fill
+/// what is shown has the old form.
+const BEFORE_REFILL: Wait = Wait { usual: Duration::from_millis(600), least: Duration::ZERO };
+
 /// Contents that could not be continued for this long, although upstream answers, are given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -225,15 +230,17 @@ impl Reflector {
                 // Upstream's timeout, its watch cache starting over, or its end: resume at once, but
                 // not in a tight loop when it keeps ending streams.
                 Ok(()) if self.was_settled(now) => {
-                    let next = if self.is_due(now) {
-                        Next::Watch { version, probed: true }
+                    let (next, wait) = if self.is_due(now) {
+                        (Next::Watch { version, probed: true }, None)
                     } else {
-                        self.ended_early(version)
+                        let next = self.ended_early(version);
+                        let is_fill = matches!(next, Next::Fill);
+                        (next, is_fill.then_some(BEFORE_REFILL))
                     };
                     self.failures = 0;
                     self.stale_since = None;
                     self.watching_since = None;
-                    self.state = State::Idle { next, wait: None };
+                    self.state = State::Idle { next, wait };
                 }
                 Ok(()) => self.retry(self.ended_early(version), None, now),
                 // What was cut off lies after `version` and comes again.

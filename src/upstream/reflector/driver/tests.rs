@@ -83,3 +83,46 @@ async fn reaches(mut progress: watch::Receiver<Progress>) -> u64 {
     let filled = |progress: &Progress| progress.version.is_some_and(|found| found.get() >= 10);
     progress.wait_for(filled).await.unwrap().version.unwrap().get()
 }
+
+/// Upstream's store was restored to before what an auxiliary watch has proven, but grew beyond what
+/// the shard's own stream had brought.
+#[tokio::test]
+async fn a_fill_below_what_was_proven_another_way_is_a_restore() {
+    for (advanced, while_under_way, restored) in
+        [(Some(20), None, true), (None, Some(20), false), (None, None, false)]
+    {
+        let mut driver = driver();
+        let shard = Arc::clone(&driver.shard);
+        shard.fill(Vec::new(), version(5), Instant::now(), 0).unwrap();
+        let told = Arc::new(std::sync::Mutex::new(None));
+        let tell = Arc::clone(&told);
+        driver.went_back = Arc::new(move |_, violation| {
+            *tell.lock().unwrap() = Some(violation.clone());
+        });
+        let advance = |to: Option<u64>| {
+            to.is_none_or(|to| shard.advance(shard.resource_version().unwrap(), version(to)))
+        };
+        assert!(advance(advanced));
+        let Step::Send(ask) = driver.reflector.next(Instant::now(), 0.5) else {
+            panic!("it does not fill")
+        };
+        let filled = driver.shard.progress();
+        let mut perform = std::pin::pin!(driver.perform(ask));
+        assert!(perform.as_mut().now_or_never().is_none(), "upstream takes its time");
+        assert!(advance(while_under_way));
+        let taken = async move {
+            let mut filled = filled;
+            let is_taken = |progress: &Progress| {
+                progress.filled.is_some_and(|filled| filled.version.get() == 10)
+            };
+            filled.wait_for(is_taken).await.map(drop).unwrap();
+        };
+        tokio::select! {
+            () = taken => assert!(!restored),
+            // It was refused, and so is the rest of the stream.
+            () = perform => assert!(restored),
+        }
+        let violation = Violation::WentBack { found: version(10), shown: version(20) };
+        assert_eq!(told.lock().unwrap().take(), restored.then_some(violation));
+    }
+}

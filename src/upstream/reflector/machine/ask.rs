@@ -29,6 +29,8 @@ pub struct Ask {
     pub accept: &'static str,
     /// A watch, read chunk by chunk; otherwise a list page, read whole.
     pub stream: bool,
+    /// The first request of a fill: what it finds can't be older than what is shown now.
+    pub begins_fill: bool,
     /// When upstream will end the stream at the latest; silence far beyond it is a dead peer.
     pub ends_after: Duration,
 }
@@ -55,7 +57,9 @@ impl Reflector {
             }
             Next::Watch { version, .. } => (format!("{watch}&resourceVersion={version}"), true),
         };
-        Ask { target, accept: accept(self.representation, stream), stream, ends_after }
+        let begins_fill = matches!(next, Next::Fill);
+        let accept = accept(self.representation, stream);
+        Ask { target, accept, stream, begins_fill, ends_after }
     }
 }
 

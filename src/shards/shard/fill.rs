@@ -1,0 +1,116 @@
+//! The shard filled, emptied and withdrawn: whatever moves all of its objects at once.
+//!
+//! Connection threads take the shard's lock, too. So objects are sorted and compared before it is
+//! taken, and what goes is dropped after it was given back.
+
+use std::time::Instant;
+
+use crate::{
+    api::version::ResourceVersion,
+    cache::{
+        map::OrderedMap,
+        watch_cache::{Arrival, Fill, Violation},
+    },
+    codec::object::Object,
+    shards::hub::Message,
+};
+
+use super::{Filled, Shard};
+
+// === impl Shard ===
+
+impl Shard {
+    /// Notes that a state is asked for now, by the first of its requests if they are several; see
+    /// [`WatchCache::expect_fill`](crate::cache::watch_cache::WatchCache::expect_fill).
+    pub fn expect_fill(&self) {
+        self.cache.lock().expect_fill();
+    }
+
+    /// Takes a complete, consistent state whose request was sent at `requested`, when the shard had
+    /// been emptied `cleared` times.
+    ///
+    /// # Errors
+    /// [`Violation::WentBack`] when the store is older than what was shown.
+    pub fn fill(
+        &self,
+        objects: Vec<Object>,
+        version: ResourceVersion,
+        requested: Instant,
+        cleared: u64,
+    ) -> Result<Fill, Violation> {
+        let mut arrival =
+            Arrival::new(OrderedMap::from_objects(self.codec.item_join(), objects), version);
+        // Held until after the lock: what readers were shown must not be dropped under it.
+        let held = self.snapshot();
+        if let Some(held) = &held {
+            arrival = arrival.compared_with(&held.objects);
+        }
+        let mut cache = self.cache.lock();
+        let dropped = {
+            let progress = self.progress.borrow();
+            progress.closed || progress.cleared != cleared
+        };
+        if dropped {
+            // Closed or emptied while the state was on its way here; nobody may see it.
+            drop(cache);
+            return Ok(Fill::Void);
+        }
+        let shown = cache.resource_version();
+        let (outcome, discarded) = cache.fill(arrival);
+        if let Ok(fill) = outcome {
+            match (fill, shown) {
+                (Fill::Changed, _) => self.tell_all(&Message::End(self.id)),
+                (Fill::Unchanged, Some(shown)) => {
+                    self.tell_all(&Message::EndBetween(self.id, shown, version));
+                }
+                _ => {}
+            }
+            self.publish(&cache, |progress| {
+                progress.filled = Some(Filled { requested, version });
+                progress.failure = None;
+                progress.unfillable = false;
+            });
+        }
+        drop(cache);
+        drop((held, discarded));
+        outcome
+    }
+
+    /// Says why the shard cannot be filled; readers are forwarded meanwhile if nothing is held.
+    pub fn set_failure(&self, reason: &str) {
+        self.progress.send_modify(|progress| {
+            progress.failure = Some(reason.into());
+            progress.unfillable = false;
+        });
+    }
+
+    /// Drops everything and ends all watches; `closed` when it will not be filled again.
+    pub fn clear(&self, closed: bool) {
+        let mut cache = self.cache.lock();
+        let discarded = cache.clear();
+        self.tell_all(&Message::End(self.id));
+        self.publish(&cache, |progress| {
+            progress.filled = None;
+            progress.cleared += 1;
+            progress.closed |= closed;
+        });
+        drop(cache);
+        drop(discarded);
+    }
+
+    /// Shows nothing any more and ends all watches, because what upstream has now cannot be kept:
+    /// the old state would be shown for ever and its watches would be silent for ever. Unlike
+    /// [`Shard::clear`] remembers how far the store was. `unfillable` as in [`super::Progress`].
+    pub fn withdraw(&self, reason: &str, unfillable: bool) {
+        let mut cache = self.cache.lock();
+        let discarded = cache.withdraw();
+        self.tell_all(&Message::End(self.id));
+        self.publish(&cache, |progress| {
+            progress.filled = None;
+            progress.failure = Some(reason.into());
+            progress.unfillable = unfillable;
+        });
+        drop(cache);
+        drop(discarded);
+    }
+}
