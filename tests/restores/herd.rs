@@ -1,8 +1,8 @@
 //! A gateway that is killed, or told to end, under many watches which all resume.
 //!
 //! Every watcher's whole stream, over all restarts, must be byte for byte that of a watch which stayed at the API server. And
-//! upstream must not notice the herd: no watch of a client gets there, and the gateway opens at most two, one that fills the
-//! shard and one that brings what happened before.
+//! upstream must not notice the herd: no watch of a client gets there, and the gateway opens two, one that fills the shard and one
+//! that brings what happened before; rarely one more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +20,9 @@ use crate::watcher::{Watcher, Way};
 /// Watches in CI, and writes per second.
 const WATCHES: usize = 400;
 const RATE: u64 = 20;
+/// Watches that the gateway may open: a fill and an extension; and now and then another extension, for a straggler who comes with
+/// an older version than all who came together, or because upstream has just forgotten the margin below theirs.
+const AT_MOST: usize = 3;
 /// The user whose watches stay at the API server.
 pub(crate) const REFERENCE: &str = "reference";
 /// Watches on one connection.
@@ -193,7 +196,7 @@ fn judge(
         }
     }
     ensure!(foreign.is_empty(), "watches were forwarded: {foreign:#?}");
-    ensure!(own.len() <= 2, "the gateway opened {}", own.len());
+    ensure!(own.len() <= AT_MOST, "the gateway opened {}", own.len());
     ensure!(served.keys().all(|status| status == "watchgate; hit"), "{served:?}");
     cluster.audit().position()
 }
