@@ -107,7 +107,7 @@ mod tests {
             format!(r#""items":[{item}],"kind":"BList"}}"#),
             format!(r#""items":[{item}],"metadata":{{"continue":""}}}}"#),
             format!(r#""items":[{item}],"metadata":{{"resourceVersion":"17"#),
-            format!(r#""items":[],"metadata":{{"resourceVersion":"17"}},"z":{{"a":1}}}}"#),
+            r#""items":[],"metadata":{"resourceVersion":"17"},"z":{"a":1}}"#.to_owned(),
         ] {
             version_of(format!(r#"{{"apiVersion":"{filler}",{end}"#).as_bytes()).unwrap_err();
         }
