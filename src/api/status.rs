@@ -148,11 +148,6 @@ impl Status {
         let seconds = self.details.as_ref()?.retry_after_seconds;
         (seconds > 0).then_some(seconds)
     }
-
-    /// Whether it says that a resource version is gone (410, by either reason).
-    pub fn is_expired(&self) -> bool {
-        self.code == 410 || matches!(&*self.reason, "Expired" | "Gone")
-    }
 }
 
 // === impl Outcome ===

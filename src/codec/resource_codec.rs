@@ -139,12 +139,6 @@ impl ResourceCodec {
         }
     }
 
-    /// Whether objects carry the values of their selectable fields. In a metadata shard they do
-    /// not (every value is its default), so only labels, names and namespaces select there.
-    pub fn reads_fields(&self) -> bool {
-        !self.holds_metadata_only()
-    }
-
     /// Whether the items of a list in `form` are the objects just as pages hold them. Those of a JSON
     /// metadata list carry their kind, which the cores of a JSON shard leave out.
     pub fn lists_as_held(&self, form: Form) -> bool {

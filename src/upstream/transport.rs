@@ -140,11 +140,6 @@ impl KubeApiserver {
         self.0.gateway.opened()
     }
 
-    /// Open upgrade connections, those being opened included.
-    pub fn upgrade_connections(&self) -> usize {
-        self.0.upgrade.connections()
-    }
-
     /// Sends a request whose target is in origin form. `Host` is kept if there is one; the
     /// gateway's lane names the endpoint instead and replaces `Authorization`.
     ///

@@ -186,11 +186,6 @@ impl Status {
             .with_details(StatusDetails { causes, ..StatusDetails::default() })
     }
 
-    /// 502: upstream's answer cannot be passed on.
-    pub fn bad_gateway(message: impl Into<String>) -> Self {
-        Self::failure(502, "ServiceUnavailable", message)
-    }
-
     /// 503: nobody can answer now.
     pub fn service_unavailable(message: impl Into<String>) -> Self {
         Self::failure(503, "ServiceUnavailable", message)

