@@ -94,10 +94,10 @@ async fn a_fill_below_what_was_proven_another_way_is_a_restore() {
         let mut driver = driver();
         let shard = Arc::clone(&driver.shard);
         shard.fill(Vec::new(), version(5), Instant::now(), 0).unwrap();
-        let told = Arc::new(std::sync::Mutex::new(None));
+        let told = Arc::new(parking_lot::Mutex::new(None));
         let tell = Arc::clone(&told);
         driver.went_back = Arc::new(move |_, violation| {
-            *tell.lock().unwrap() = Some(violation.clone());
+            *tell.lock() = Some(violation.clone());
         });
         let advance = |to: Option<u64>| {
             to.is_none_or(|to| shard.advance(shard.resource_version().unwrap(), version(to)))
@@ -123,6 +123,6 @@ async fn a_fill_below_what_was_proven_another_way_is_a_restore() {
             () = perform => assert!(restored),
         }
         let violation = Violation::WentBack { found: version(10), shown: version(20) };
-        assert_eq!(told.lock().unwrap().take(), restored.then_some(violation));
+        assert_eq!(told.lock().take(), restored.then_some(violation));
     }
 }
