@@ -29,7 +29,8 @@ const RESUME_PERCENT: u64 = 90;
 
 /// Brings the registry's shards back into their budgets.
 pub fn relieve(registry: &Registry, budgets: Budgets) {
-    limit_histories(&registry.all(), budgets.history);
+    let free = limit_histories(&registry.all(), budgets.history);
+    registry.history_room().set(free);
     let held = held(&registry.all(), budgets.objects);
     let enough = budgets.objects / 100 * RESUME_PERCENT;
     registry.set_room(enough.saturating_sub(held));
@@ -80,14 +81,15 @@ fn held(shards: &[Arc<Shard>], budget: u64) -> u64 {
     objects + past
 }
 
-/// Cuts the largest logs to the size at which all of them fit.
-fn limit_histories(shards: &[Arc<Shard>], budget: u64) {
+/// Cuts the largest logs to the size at which all of them fit; returns the bytes that are left.
+fn limit_histories(shards: &[Arc<Shard>], budget: u64) -> u64 {
     let mut weights: Vec<u64> = shards.iter().map(|shard| shard.figures().log_bytes).collect();
     let limit = common_limit(&mut weights, budget);
     let now = Instant::now();
     for shard in shards {
         shard.limit_log(limit, now);
     }
+    budget.saturating_sub(weights.iter().map(|weight| weight.min(&limit)).sum())
 }
 
 /// The size to which every weight must be cut so that their sum is at most `budget`; the budget
@@ -112,6 +114,7 @@ mod tests {
     use super::*;
     use crate::{
         cache::{
+            event::{Change, Event},
             fixture::{Pod, pods, version},
             log::LogBudget,
             past::Past,
@@ -213,6 +216,38 @@ mod tests {
         assert!(registry.is_full());
         assert!(open(&registry, Representation::JsonMetadata, Need::Eager).is_none(), "no room");
         assert!(open(&registry, Representation::JsonMetadata, Need::Gateway).is_some());
+    }
+
+    /// As many logs as wish are extended between two looks at memory.
+    #[tokio::test]
+    async fn extended_logs_share_the_room_for_history() {
+        let registry = registry();
+        let history = [4, 5].map(|at| Pod::new("ns", "a", at));
+        let events: Vec<_> = [
+            Change::Set { object: history[0].object(), previous: None },
+            Change::Set { object: history[1].object(), previous: Some(history[0].object()) },
+        ]
+        .map(|change| Arc::new(Event::new(change)))
+        .into();
+        let bytes: u64 = events.iter().map(|event| event.weight()).sum();
+        let shards = [Representation::Json, Representation::Protobuf].map(|form| {
+            fill(&registry, form, Need::Requests);
+            open(&registry, form, Need::Requests).unwrap()
+        });
+        relieve(&registry, Budgets { history: bytes * 3 / 2, ..AMPLE });
+        let beginnings = shards.each_ref().map(|shard| shard.beginning().unwrap());
+        let now = Instant::now();
+        let extend = |place: usize, at| {
+            shards[place].extend_back(&beginnings[place], version(at), &events, now)
+        };
+        assert!(!extend(0, 11), "a later start is refused, and takes no room");
+        assert!(extend(0, 3));
+        assert!(!extend(1, 3), "each would have had room alone");
+        assert_eq!(shards[1].beginning().unwrap().room, bytes / 2);
+        assert_eq!(shards[1].log_start(), Some(version(10)));
+        relieve(&registry, Budgets { history: bytes * 2, ..AMPLE });
+        assert!(extend(1, 3));
+        assert_eq!(registry.history_room().left(), 0);
     }
 
     #[test]

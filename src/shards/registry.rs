@@ -24,6 +24,7 @@ use crate::{
 };
 
 use super::{
+    history_room::HistoryRoom,
     hub::Hub,
     outgrown::Outgrown,
     shard::{Shard, ShardId, ShardKey},
@@ -38,6 +39,7 @@ pub struct Registry {
     next: AtomicU32,
     hubs: Arc<[Arc<Hub>]>,
     budget: LogBudget,
+    history_room: Arc<HistoryRoom>,
     start: Starter,
     /// Set while the cached objects are over their budget: no further shard is opened.
     full: AtomicBool,
@@ -82,6 +84,7 @@ impl Registry {
             next: AtomicU32::new(0),
             hubs,
             budget,
+            history_room: Arc::new(HistoryRoom::new(budget.bytes)),
             start,
             full: AtomicBool::new(false),
             outgrown: Mutex::new(Outgrown::default()),
@@ -129,7 +132,7 @@ impl Registry {
                 let resource = Arc::clone(resource);
                 let shard =
                     Shard::new(id, resource, fingerprint, representation, self.budget, hubs);
-                let shard = Arc::new(shard);
+                let shard = Arc::new(shard.sharing(Arc::clone(&self.history_room)));
                 let filler = (self.start)(Arc::clone(&shard));
                 let used = AtomicU64::new(self.began.elapsed().as_secs());
                 entry.insert(Entered { shard: Arc::clone(&shard), filler, need, used });
@@ -184,6 +187,11 @@ impl Registry {
     /// Whether no further shard is opened for requests.
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
+    }
+
+    /// What the logs may take at their beginnings, together.
+    pub fn history_room(&self) -> &HistoryRoom {
+        &self.history_room
     }
 
     /// Says how many more bytes of objects there may be, those of shards under way not counted.

@@ -5,6 +5,7 @@
 //! drives it through [`Shard::fill`], [`Shard::apply`] and [`Shard::advance`].
 
 mod fill;
+mod history;
 mod past;
 
 use std::{
@@ -23,8 +24,6 @@ use crate::{
     },
     cache::{
         audience::AudienceKey,
-        beginning::Beginning,
-        event::Event,
         log::{LogBudget, Replay},
         past::PastStates,
         watch_cache::{Snapshot, Violation, WatchCache},
@@ -37,6 +36,7 @@ use crate::{
 };
 
 use super::{
+    history_room::HistoryRoom,
     hub::{Hub, Message},
     subscription::Subscription,
 };
@@ -105,6 +105,8 @@ pub struct Shard {
     published: Published<Snapshot>,
     progress: watch::Sender<Progress>,
     hubs: Arc<[Arc<Hub>]>,
+    /// What the logs of all shards together may take at their beginnings.
+    history_room: Arc<HistoryRoom>,
 }
 
 // === impl Shard ===
@@ -130,7 +132,14 @@ impl Shard {
             published: Published::empty(),
             progress: watch::Sender::new(Progress::default()),
             hubs,
+            history_room: Arc::new(HistoryRoom::new(u64::MAX)),
         }
+    }
+
+    /// Extends its log only as far as the room that it shares with others allows.
+    #[must_use]
+    pub fn sharing(self, history_room: Arc<HistoryRoom>) -> Self {
+        Self { history_room, ..self }
     }
 
     /// Its number.
@@ -274,32 +283,6 @@ impl Shard {
         let mut cache = self.cache.lock();
         subscription.hub().detach(subscription.ticket());
         cache.audiences().leave(subscription.ticket().audience, subscription.hub().core());
-    }
-
-    /// Where the log begins, `None` before the first fill.
-    pub fn beginning(&self) -> Option<Beginning> {
-        self.cache.lock().beginning()
-    }
-
-    /// The version after which watches can begin, `None` before the first fill.
-    pub fn log_start(&self) -> Option<ResourceVersion> {
-        self.cache.lock().log_start()
-    }
-
-    /// Extends the log backwards; see [`WatchCache::extend_back`].
-    pub fn extend_back(
-        &self,
-        beginning: &Beginning,
-        start: ResourceVersion,
-        events: &[Arc<Event>],
-        now: Instant,
-    ) -> bool {
-        self.cache.lock().extend_back(beginning, start, events, now)
-    }
-
-    /// Changes how many bytes the log may keep.
-    pub fn limit_log(&self, bytes: u64, now: Instant) {
-        self.cache.lock().limit_log(bytes, now);
     }
 
     /// Figures for metrics and readiness: object count, bytes of objects and log, watchers,

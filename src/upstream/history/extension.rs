@@ -37,6 +37,8 @@ pub(super) struct Extended {
     pub(super) start: ResourceVersion,
     /// Events put before the others.
     pub(super) events: usize,
+    /// It begins later than was wanted, since the log is full now.
+    pub(super) is_cut: bool,
 }
 
 /// Why the log stays as it is.
@@ -57,6 +59,9 @@ pub(super) enum NotExtended {
     /// No answer, or none of use.
     #[error("{0}")]
     Upstream(String),
+    /// Not even the latest of the events before the log has room in it.
+    #[error("the history has no room for more")]
+    NoRoom,
     /// The log was trimmed, filled anew or emptied meanwhile, or its budget is spent.
     #[error("the log changed meanwhile, or is full")]
     Moved,
@@ -81,9 +86,16 @@ pub(super) async fn extend(
     beginning: Beginning,
     range: Range,
 ) -> Result<Extended, NotExtended> {
+    if beginning.room == 0 {
+        return Err(NotExtended::NoRoom);
+    }
     let asking = Asking { upstream, shard };
     let backlog = Backlog::new(range.from, beginning.version, beginning.room);
     let mut backlog = asking.events(backlog, range.from).await?;
+    // It gave way to its own events, up to the last.
+    if backlog.start() >= beginning.version {
+        return Err(NotExtended::NoRoom);
+    }
     if backlog.needs_state()
         && let Err(error) = asking.state(&mut backlog).await
     {
@@ -103,7 +115,7 @@ pub(super) async fn extend(
         if !shard.extend_back(&beginning, start, &events, Instant::now()) {
             return Err(NotExtended::Moved);
         }
-        Ok(Extended { start, events: events.len() })
+        Ok(Extended { start, events: events.len(), is_cut: start > range.least })
     };
     let joined = tokio::task::spawn_blocking(put_together).await;
     joined.map_err(|error| NotExtended::Upstream(error.to_string()))?

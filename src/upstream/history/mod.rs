@@ -190,6 +190,10 @@ impl History {
             Ok(Ok(Some(extended))) => {
                 let (start, events) = (extended.start, extended.events);
                 info!(shard = %key, %start, events, "history extended backwards");
+                if extended.is_cut {
+                    // Asked again it would read all of upstream's history, and have room for none.
+                    self.pause("it has no room for more");
+                }
             }
             Ok(Err(NotExtended::Compacted(version))) => {
                 info!(shard = %key, %version, "history not extended: its state is compacted");

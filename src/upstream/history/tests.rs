@@ -50,11 +50,16 @@ struct World {
 
 /// A shard filled at version 1000 with Pods a (at 900) and b (at 990).
 fn world(answers: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> World {
+    world_of(1 << 20, answers)
+}
+
+/// The same, with room for so many bytes of history.
+fn world_of(bytes: u64, answers: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> World {
     let script = Arc::new(Script { answers: Box::new(answers), asked: Mutex::default() });
     let upstream = Upstream::Embedded(Arc::clone(&script) as Arc<dyn LocalApiServer>);
     let histories = Histories::new(upstream, Floors::default(), Handle::current());
     let hubs: Arc<[Arc<Hub>]> = Arc::new([Arc::new(Hub::new(CoreId(0)))]);
-    let budget = LogBudget { bytes: 1 << 20, age: Duration::from_secs(600) };
+    let budget = LogBudget { bytes, age: Duration::from_secs(600) };
     let shard = Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, hubs);
     fill(&shard, 1000);
     World { script, histories: Arc::new(histories), shard: Arc::new(shard) }
@@ -230,6 +235,31 @@ async fn what_is_not_proven_is_not_taken_and_not_asked_for_again_at_once() {
         assert!(!world.covers(960).await);
         assert_eq!(world.watches().len(), 1);
         assert_eq!(world.shard.log_start(), Some(version(1000)));
+    }
+}
+
+/// Each try reads all that upstream has: who finds no room must not try again at once.
+#[tokio::test]
+async fn what_has_no_room_is_not_asked_for_again_at_once() {
+    fn changes(query: &str) -> String {
+        assert!(query.contains("watch=true"), "no state is needed: {query}");
+        let born = [("a", 900), ("b", 990)].map(|(name, at)| Pod::new("ns", name, at));
+        born.map(|pod| event("ADDED", &pod)).concat()
+    }
+    let quiet = |query: &str| (200, changes(query) + &mark(1000));
+    let busy = |query: &str| (200, changes(query) + &event("ADDED", &Pod::new("ns", "c", 1000)));
+    // Room for nothing; for less than an event, with and without one at the very end; for one event.
+    let cases =
+        [(0, 0, 1000, false), (100, 1, 990, false), (100, 1, 1000, true), (900, 1, 900, false)];
+    for (bytes, asks, start, is_busy) in cases {
+        let answers = move |query: &str| if is_busy { busy(query) } else { quiet(query) };
+        let world = world_of(bytes, answers);
+        assert!(!world.covers(850).await);
+        assert_eq!(world.watches().len(), asks, "with {bytes}");
+        assert_eq!(world.shard.log_start(), Some(version(start)), "with {bytes}");
+        assert!(!world.covers(860).await);
+        assert_eq!(world.watches().len(), asks, "not again, with {bytes}");
+        assert_eq!(world.covers(950).await, start < 950, "with {bytes}");
     }
 }
 
