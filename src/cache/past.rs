@@ -4,7 +4,7 @@
 //! of each key after N matters for that: its previous object is what stood there at N
 //! ([`Rebuild`]). States that pages of a list were cut from, and rebuilt ones, are kept for the next
 //! page: few, and dropped with the log, on which all of this rests. What is older than upstream
-//! itself keeps for certain ([`Horizon`]) is not shown; what was before the fill is such a state.
+//! itself keeps for certain (`horizon.rs`) is not shown; what was before the fill is such a state.
 //!
 //! No clock, no IO: the owner says what time it is and how much memory the kept states may hold.
 

@@ -1,7 +1,7 @@
 //! How the bytes of an answer become its body: indented for readers, compressed when large.
 //!
 //! The order and the rules are upstream's (semantics §6.3, §6.4): first the indentation, then gzip if
-//! what came out is longer than [`COMPRESSED_ABOVE`]. Whatever takes longer than a fraction of a
+//! what came out is longer than 128 KiB. Whatever takes longer than a fraction of a
 //! millisecond is done on a thread that serves no connections. Bodies made for one request are
 //! bounded together (`encoding/room.rs`). Watches do not come here.
 

@@ -3,7 +3,7 @@
 //! Objects over their budget: the older states that are kept for lists in pages go first; then shards
 //! that nobody watches are closed, least recently used first, and until there is room again no
 //! further shard is opened: what needs one is forwarded. What was closed is opened again when it fits,
-//! or after a pause that grows each time (see [`super::outgrown`]). Shards that the operator wants are
+//! or after a pause that grows each time (see `outgrown.rs`). Shards that the operator wants are
 //! not closed, and neither are those that the gateway itself needs. Histories over theirs: the largest are cut
 //! to a common size, so that one busy resource cannot take the past of all others. Open watches are
 //! never ended for memory.

@@ -44,7 +44,7 @@ pub struct ListAsk {
 pub struct SharedList {
     /// The version of the state that is listed.
     pub version: ResourceVersion,
-    /// The body as upstream sent it. While anybody holds it, it counts against [`MEMORY`].
+    /// The body as upstream sent it. While anybody holds it, it counts against the memory of all shared lists.
     pub body: Bytes,
     /// Whether it is compressed.
     pub gzip: bool,
