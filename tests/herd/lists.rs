@@ -193,7 +193,8 @@ pub(crate) async fn refusals_are_not_shared(cluster: Arc<Cluster>) -> Result<()>
         ensure!(marks(answer).ends_with("fwd=stale; detail=not-proven"), "{:?}", marks(answer));
     }
     let forwarded = stage.stand_in.count(Sort::Forwarded);
-    ensure!(forwarded.all == 100 && forwarded.at_once <= 8, "{forwarded:?}");
+    // The gateway has an answer's end, and gives its place away, before the stand-in has noticed.
+    ensure!(forwarded.all == 100 && forwarded.at_once <= 8 + 4, "{forwarded:?}");
     stage.strike().await
 }
 
