@@ -225,20 +225,8 @@ impl Freshness {
         wanted: ResourceVersion,
         patience: Patience,
     ) -> Result<Fresh, NotProven> {
-        let deadline = Instant::now() + patience.total;
-        if self.stream_reaches(wanted, patience.stream).await {
-            return self.fresh(FreshAt(wanted)).ok_or(NotProven::TooSlow);
-        }
         // A quiet shard: maybe its objects are those of a later version.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let probed = timeout(left, self.probe()).await.map_err(|_| NotProven::TooSlow)??;
-        if probed.version < wanted {
-            return Err(NotProven::Ahead);
-        }
-        if let Some(fresh) = self.compared(&probed, Duration::ZERO).await {
-            return Ok(fresh);
-        }
-        self.advance_to(wanted, deadline).await
+        self.reach_by_comparison(wanted, patience, |_later| true).await
     }
 
     /// Waits until the shard can tell the state at exactly `wanted`: its state is the one at that
@@ -252,6 +240,17 @@ impl Freshness {
         wanted: ResourceVersion,
         patience: Patience,
     ) -> Result<Fresh, NotProven> {
+        self.reach_by_comparison(wanted, patience, |probed| probed == wanted).await
+    }
+
+    /// Waits for the shard's stream; then compares the shard with a probe, if being the state at the
+    /// probe's version `tells` of `wanted`; then has it moved on.
+    async fn reach_by_comparison(
+        self: &Arc<Self>,
+        wanted: ResourceVersion,
+        patience: Patience,
+        tells: impl Fn(ResourceVersion) -> bool,
+    ) -> Result<Fresh, NotProven> {
         let deadline = Instant::now() + patience.total;
         if self.stream_reaches(wanted, patience.stream).await {
             return self.fresh(FreshAt(wanted)).ok_or(NotProven::TooSlow);
@@ -261,7 +260,7 @@ impl Freshness {
         if probed.version < wanted {
             return Err(NotProven::Ahead);
         }
-        if probed.version == wanted
+        if tells(probed.version)
             && let Some(fresh) = self.compared(&probed, Duration::ZERO).await
         {
             return Ok(fresh);

@@ -19,6 +19,7 @@ pub mod kubeconfig;
 pub mod pool;
 pub mod probe;
 pub mod reflector;
+mod short_watch;
 pub mod tls;
 pub mod transport;
 mod turns;

@@ -7,27 +7,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Request, StatusCode, header};
-use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use crate::{
     api::version::ResourceVersion,
-    codec::{frame_decoder::FrameDecoder, watch_event::WatchEvent},
-    upstream::{Lane, RequestBody, reflector::machine::accept},
+    codec::watch_event::WatchEvent,
+    upstream::short_watch::{self, ShortWatch},
 };
 
 use super::Freshness;
 
-/// With `timeoutSeconds=3` bookmarks come at 0.5–0.8 s and 1.6–1.9 s; with 2 or less never
-/// (semantics §5.4).
-const SECONDS: u64 = 3;
+/// What it may take beyond its own time.
+const OVERTIME: Duration = Duration::from_secs(1);
 
 /// Between auxiliary watches that brought nothing.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// A frame may be an object.
-const MAX_FRAME: usize = 64 << 20;
 
 // === impl Freshness ===
 
@@ -65,34 +59,13 @@ impl Freshness {
     }
 
     async fn first_bookmark(&self, from: ResourceVersion) -> Option<ResourceVersion> {
-        let key = self.shard.key();
-        let target = format!(
-            "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={SECONDS}&resourceVersion={from}",
-            key.gvr.path(),
-        );
-        let request = Request::get(target)
-            .header(header::ACCEPT, accept(key.representation, true))
-            .body(RequestBody::empty())
-            .ok()?;
         let watch = async {
-            let response = self.upstream.send(Lane::Gateway, request).await.ok()?;
-            if response.status() != StatusCode::OK {
-                return None;
+            let mut watch = ShortWatch::begin(&self.upstream, &self.shard, from).await.ok()?;
+            match watch.next().await.ok()?? {
+                WatchEvent::Bookmark(bookmark) => Some(bookmark.resource_version),
+                _ => None,
             }
-            let mut decoder = FrameDecoder::new(key.representation, MAX_FRAME);
-            let mut body = response.into_body();
-            while let Some(Ok(frame)) = body.frame().await {
-                let Ok(chunk) = frame.into_data() else { continue };
-                decoder.push(chunk);
-                if let Some(frame) = decoder.next_frame().ok()? {
-                    return match self.shard.codec().decode_watch_event(frame).ok()? {
-                        WatchEvent::Bookmark(bookmark) => Some(bookmark.resource_version),
-                        _ => None,
-                    };
-                }
-            }
-            None
         };
-        timeout(Duration::from_secs(SECONDS + 1), watch).await.ok()?
+        timeout(short_watch::LASTS + OVERTIME, watch).await.ok()?
     }
 }

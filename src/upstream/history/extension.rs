@@ -14,9 +14,13 @@ use crate::{
         backlog::{Backlog, Reach, Unusable},
         beginning::Beginning,
     },
-    codec::{frame_decoder::FrameDecoder, watch_event::UpstreamStatus},
+    codec::watch_event::UpstreamStatus,
     shards::shard::Shard,
-    upstream::{Lane, RequestBody, Upstream, UpstreamBody, reflector::machine::accept},
+    upstream::{
+        Lane, RequestBody, Upstream, UpstreamBody,
+        reflector::machine::{MAX_PAGE, PAGE_SIZE, accept},
+        short_watch::{ShortWatch, ShortWatchError},
+    },
 };
 
 use super::floor::floor_in;
@@ -66,18 +70,6 @@ pub(super) enum NotExtended {
     #[error("the log changed meanwhile, or is full")]
     Moved,
 }
-
-/// With three seconds bookmarks come at about 0.7 s and 1.8 s (semantics §5.4).
-const WATCH_SECONDS: u64 = 3;
-
-/// A frame may be an object of etcd's largest size and more.
-const MAX_FRAME: usize = 64 << 20;
-
-/// Objects per page of the state.
-const PAGE_SIZE: u32 = 500;
-
-/// One page of the state.
-const MAX_PAGE: usize = 512 << 20;
 
 /// Extends the shard's log, which has this beginning.
 pub(super) async fn extend(
@@ -135,23 +127,13 @@ impl Asking<'_> {
         mut backlog: Backlog,
         from: ResourceVersion,
     ) -> Result<Backlog, NotExtended> {
-        let query = format!(
-            "watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={from}"
-        );
-        let mut body = self.send(&query, true).await?;
-        let mut decoder = FrameDecoder::new(self.shard.key().representation, MAX_FRAME);
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(broken)?;
-            let Ok(chunk) = frame.into_data() else { continue };
-            decoder.push(chunk);
-            while let Some(frame) = decoder.next_frame().map_err(broken)? {
-                let event = self.shard.codec().decode_watch_event(frame).map_err(broken)?;
-                match backlog.push(event) {
-                    Ok(Reach::Complete) => return Ok(backlog),
-                    Ok(Reach::Short) => {}
-                    Err(Unusable::Refused(status)) => return Err(refused(status)),
-                    Err(error) => return Err(error.into()),
-                }
+        let mut watch = ShortWatch::begin(self.upstream, self.shard, from).await?;
+        while let Some(event) = watch.next().await? {
+            match backlog.push(event) {
+                Ok(Reach::Complete) => return Ok(backlog),
+                Ok(Reach::Short) => {}
+                Err(Unusable::Refused(status)) => return Err(refused(status)),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Unusable::Incomplete.into())
@@ -163,7 +145,7 @@ impl Asking<'_> {
         let mut query =
             format!("limit={PAGE_SIZE}&resourceVersion={start}&resourceVersionMatch=Exact");
         loop {
-            let body = self.send(&query, false).await.map_err(|error| match error {
+            let body = self.send(&query).await.map_err(|error| match error {
                 NotExtended::Status(StatusCode::GONE) => NotExtended::Compacted(start),
                 other => other,
             })?;
@@ -183,16 +165,25 @@ impl Asking<'_> {
         }
     }
 
-    async fn send(&self, query: &str, stream: bool) -> Result<UpstreamBody, NotExtended> {
+    async fn send(&self, query: &str) -> Result<UpstreamBody, NotExtended> {
         let key = self.shard.key();
         let request = Request::get(format!("{}?{query}", key.gvr.path()))
-            .header(header::ACCEPT, accept(key.representation, stream))
+            .header(header::ACCEPT, accept(key.representation, false))
             .body(RequestBody::empty())
             .map_err(broken)?;
         let response = self.upstream.send(Lane::Gateway, request).await.map_err(broken)?;
         match response.status() {
             StatusCode::OK => Ok(response.into_body()),
             status => Err(NotExtended::Status(status)),
+        }
+    }
+}
+
+impl From<ShortWatchError> for NotExtended {
+    fn from(error: ShortWatchError) -> Self {
+        match error {
+            ShortWatchError::Refused(status) => Self::Status(status),
+            other => broken(other),
         }
     }
 }

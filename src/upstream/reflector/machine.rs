@@ -31,7 +31,7 @@ use crate::{
 use self::state::{Next, Pages, State, Trouble, Wait};
 
 pub use self::{
-    ask::{Ask, Step, accept},
+    ask::{Ask, PAGE_SIZE, Step, accept},
     effect::{Effect, Standing, Verdict},
 };
 
@@ -58,11 +58,11 @@ pub struct Reflector {
 const WATCH_SECONDS: u64 = 300;
 
 /// One frame may be this large: etcd's default limit for a request is 1.5 MiB, configurable.
-const MAX_FRAME: usize = 64 << 20;
+pub const MAX_FRAME: usize = 64 << 20;
 
 /// One page may be this large: 500 objects of etcd's default limit are 750 MiB, of which no server
 /// would answer a page in time.
-const MAX_PAGE: usize = 512 << 20;
+pub const MAX_PAGE: usize = 512 << 20;
 
 /// The first wait after a failure; it doubles up to [`MAX_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(200);

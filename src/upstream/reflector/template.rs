@@ -7,25 +7,21 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode, header};
-use http_body_util::BodyExt;
 use tokio::time::{sleep, timeout};
 
-use super::machine::accept;
 use crate::{
     api::version::ResourceVersion,
-    codec::{
-        bookmark_template::BookmarkTemplate, frame_decoder::FrameDecoder, watch_event::WatchEvent,
-    },
+    codec::{bookmark_template::BookmarkTemplate, watch_event::WatchEvent},
     shards::shard::Shard,
-    upstream::{Lane, RequestBody, Upstream, probe::probe},
+    upstream::{
+        Upstream,
+        probe::probe,
+        short_watch::{self, ShortWatch},
+    },
 };
 
-/// With three seconds bookmarks come after half a second at the earliest; with two or less never.
-const SECONDS: u64 = 3;
-
-/// An event among them may be this large.
-const MAX_FRAME: usize = 64 << 20;
+/// What a watch may take beyond its own time.
+const OVERTIME: Duration = Duration::from_secs(1);
 
 /// How often a bookmark is asked for, and the time between.
 const ATTEMPTS: u32 = 5;
@@ -41,7 +37,7 @@ pub(super) async fn learn(
     let mut listed = Some(listed);
     for _ in 0..ATTEMPTS {
         let watch = async { first_bookmark(shard, upstream, listed?).await };
-        let template = timeout(Duration::from_secs(SECONDS + 1), watch).await;
+        let template = timeout(short_watch::LASTS + OVERTIME, watch).await;
         if let Ok(Some(template)) = template {
             return Some(template);
         }
@@ -63,32 +59,13 @@ async fn first_bookmark(
     upstream: &Upstream,
     listed: ResourceVersion,
 ) -> Option<BookmarkTemplate> {
-    let key = shard.key();
-    let before = listed.get().checked_sub(1).filter(|before| *before > 0)?;
-    let target = format!(
-        "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={SECONDS}&resourceVersion={before}",
-        key.gvr.path(),
-    );
-    let request = Request::get(target)
-        .header(header::ACCEPT, accept(key.representation, true))
-        .body(RequestBody::empty())
-        .ok()?;
-    let response = upstream.send(Lane::Gateway, request).await.ok()?;
-    if response.status() != StatusCode::OK {
-        return None;
-    }
-    let mut decoder = FrameDecoder::new(key.representation, MAX_FRAME);
-    let mut body = response.into_body();
-    while let Some(Ok(frame)) = body.frame().await {
-        let Ok(chunk) = frame.into_data() else { continue };
-        decoder.push(chunk);
-        while let Some(frame) = decoder.next_frame().ok()? {
-            match shard.codec().decode_watch_event(frame).ok()? {
-                WatchEvent::Bookmark(bookmark) => return Some(bookmark.template),
-                WatchEvent::Error(_) => return None,
-                WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {}
-            }
+    let before = listed.get().checked_sub(1).and_then(ResourceVersion::new)?;
+    let mut watch = ShortWatch::begin(upstream, shard, before).await.ok()?;
+    loop {
+        match watch.next().await.ok()?? {
+            WatchEvent::Bookmark(bookmark) => return Some(bookmark.template),
+            WatchEvent::Error(_) => return None,
+            WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {}
         }
     }
-    None
 }

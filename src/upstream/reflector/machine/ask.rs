@@ -36,7 +36,7 @@ pub struct Ask {
 }
 
 /// Objects per page of the fallback LIST, as client-go pages.
-const PAGE_SIZE: u32 = 500;
+pub const PAGE_SIZE: u32 = 500;
 
 // === impl Reflector ===
 
