@@ -4,33 +4,19 @@
 //! Everything else passes. The gateway's credential passes, too: it is a token, and tells its own requests from clients'.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
-use hyper::server::conn::{http1 as server1, http2 as server2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
-use watchgate_cluster::Cluster;
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Answer = BoxBody<Bytes, Failure>;
+use watchgate_cluster::{AnswerBody, Cluster, Failure, Intermediary, Onward};
 
 /// What a request about the resource is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,9 +48,8 @@ pub(crate) struct Count {
 /// The running proxy; dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct StandIn {
-    url: String,
+    intermediary: Intermediary,
     shared: Arc<Shared>,
-    accepting: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -72,8 +57,6 @@ struct Shared {
     /// The end of the paths that are counted.
     resource: String,
     gateway: String,
-    address: SocketAddr,
-    tls: Arc<ClientConfig>,
     counts: Mutex<BTreeMap<Sort, Count>>,
     rules: watch::Sender<Rules>,
 }
@@ -101,31 +84,22 @@ impl StandIn {
     /// Stands before the cluster's API server and counts what is asked of paths that end with `/resource`; `gateway` is the
     /// gateway's user.
     pub(crate) async fn start(cluster: &Cluster, gateway: &str, resource: &str) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let url = format!("https://{}", listener.local_addr()?);
-        let acceptor = acceptor(cluster, resource)?;
         let shared = Arc::new(Shared {
             resource: format!("/{resource}"),
             gateway: format!("Bearer {}", cluster.token(gateway).expose()),
-            address: cluster.api_server_address(),
-            tls: Arc::new(client_config(cluster.ca_pem())?),
             counts: Mutex::default(),
             rules: watch::Sender::default(),
         });
-        let accepting = tokio::spawn({
+        let answer = {
             let shared = Arc::clone(&shared);
-            async move {
-                // A connection that fails is the other side's to notice.
-                while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream, acceptor.clone(), Arc::clone(&shared)));
-                }
-            }
-        });
-        Ok(Self { url, shared, accepting })
+            move |request, onward| answer(request, onward, Arc::clone(&shared))
+        };
+        let intermediary = Intermediary::start(cluster, resource, answer).await?;
+        Ok(Self { intermediary, shared })
     }
 
     pub(crate) fn url(&self) -> &str {
-        &self.url
+        self.intermediary.url()
     }
 
     pub(crate) fn count(&self, sort: Sort) -> Count {
@@ -172,12 +146,6 @@ impl StandIn {
     }
 }
 
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
 impl Shared {
     fn sort(&self, head: &http::request::Parts) -> Option<Sort> {
         if !head.uri.path().ends_with(&self.resource) || head.method != http::Method::GET {
@@ -221,59 +189,18 @@ impl Drop for Running {
     }
 }
 
-fn acceptor(cluster: &Cluster, name: &str) -> Result<TlsAcceptor> {
-    let identity = cluster.authority().server(name, &["127.0.0.1"])?;
-    let certificates =
-        CertificateDer::pem_file_iter(&identity.certificate)?.collect::<Result<_, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(&identity.key)?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-fn client_config(ca_pem: &str) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
-        roots.add(certificate?)?;
-    }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-async fn serve(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) -> Result<()> {
-    stream.set_nodelay(true)?;
-    let stream = acceptor.accept(stream).await?;
-    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { answer(request, shared).await.map_err(std::io::Error::other) }
-    });
-    let stream = TokioIo::new(stream);
-    if is_http2 {
-        let mut builder = server2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).serve_connection(stream, service).await?;
-    } else {
-        server1::Builder::new().serve_connection(stream, service).await?;
-    }
-    Ok(())
-}
-
-async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Answer>> {
+async fn answer(
+    request: Request<Incoming>,
+    onward: Arc<Onward>,
+    shared: Arc<Shared>,
+) -> Result<Response<AnswerBody>> {
     let (head, body) = request.into_parts();
     let running = shared.sort(&head).map(|sort| shared.begin(sort));
     if let Some(Running { sort, .. }) = &running {
         let mut rules = shared.rules.subscribe();
         let rules = rules.wait_for(|rules| !rules.held.contains(sort)).await?.clone();
         if rules.refused.contains(sort) {
-            let body = Full::default().map_err(Into::into);
-            let mut response = Response::new(BoxBody::new(body));
+            let mut response = Response::new(AnswerBody::new(Full::default().map_err(Into::into)));
             *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
             response.headers_mut().insert(header::RETRY_AFTER, "1".parse()?);
             return Ok(response);
@@ -282,34 +209,8 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
             tokio::time::sleep(*delay).await;
         }
     }
-    forward(head, body, running, &shared).await
-}
-
-/// Every request has a connection of its own.
-async fn forward(
-    mut head: http::request::Parts,
-    body: Incoming,
-    running: Option<Running>,
-    shared: &Shared,
-) -> Result<Response<Answer>> {
-    let stream = TcpStream::connect(shared.address).await?;
-    stream.set_nodelay(true)?;
-    let name = ServerName::from(shared.address.ip());
-    let stream = TlsConnector::from(Arc::clone(&shared.tls)).connect(name, stream).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    head.version = http::Version::HTTP_11;
-    let target = head.uri.path_and_query().context("a request without target")?.clone();
-    head.headers.insert(header::HOST, shared.address.to_string().parse()?);
-    head.uri = target.into();
-    let response = sender.send_request(Request::from_parts(head, body)).await?;
-    let (mut head, body) = response.into_parts();
-    head.version = http::Version::HTTP_11;
-    for name in ["connection", "transfer-encoding"] {
-        head.headers.remove(name);
-    }
-    Ok(Response::from_parts(head, BoxBody::new(Counted { body, _running: running })))
+    let response = onward.send(Request::from_parts(head, body)).await?;
+    Ok(response.map(|body| AnswerBody::new(Counted { body, _running: running })))
 }
 
 impl Body for Counted {

@@ -30,6 +30,11 @@ use crate::{
     },
 };
 
+/// A runtime whose clock moves only when it is told to.
+fn paused_clock() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
 /// A shard of Pods with one hub, and a clock that stands.
 struct World {
     shard: Arc<Shard>,

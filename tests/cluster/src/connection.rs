@@ -38,21 +38,7 @@ impl Endpoint {
         receive_buffer: Option<u32>,
     ) -> Result<Self> {
         ensure!(uri.scheme_str() == Some("https"), "{uri}: the client speaks https only");
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
-            roots.add(certificate?)?;
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
-        let mut tls = match identity {
-            None => config.with_no_client_auth(),
-            Some(identity) => config.with_client_auth_cert(
-                CertificateDer::pem_file_iter(&identity.certificate)?.collect::<Result<_, _>>()?,
-                PrivateKeyDer::from_pem_file(&identity.key)?,
-            )?,
-        };
-        tls.alpn_protocols = vec![protocol.alpn().to_vec()];
+        let tls = client_tls(ca_pem, identity, protocol)?;
         Ok(Self {
             host: uri.host().context("a URL without host")?.to_owned(),
             port: uri.port_u16().unwrap_or(443),
@@ -130,4 +116,28 @@ impl Connection {
             }
         })
     }
+}
+
+/// TLS that trusts one authority and speaks one protocol.
+pub(crate) fn client_tls(
+    ca_pem: &str,
+    identity: Option<&Identity>,
+    protocol: Protocol,
+) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+        roots.add(certificate?)?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let mut tls = match identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => config.with_client_auth_cert(
+            CertificateDer::pem_file_iter(&identity.certificate)?.collect::<Result<_, _>>()?,
+            PrivateKeyDer::from_pem_file(&identity.key)?,
+        )?,
+    };
+    tls.alpn_protocols = vec![protocol.alpn().to_vec()];
+    Ok(tls)
 }

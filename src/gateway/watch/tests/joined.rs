@@ -543,11 +543,7 @@ proptest! {
         page_size in 1..6_usize,
         max_frame in prop_oneof![Just(64_usize), 100..2000_usize, Just(1 << 16)],
     ) {
-        let clock = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let clock = paused_clock();
         let _entered = clock.enter();
         let mut joined = Joined::new(&before, only_pages, page_size, max_frame);
         for action in &actions {

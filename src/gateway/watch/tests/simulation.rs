@@ -238,11 +238,7 @@ proptest! {
         actions in actions(),
         max_frame in prop_oneof![Just(64_usize), 100..2000_usize, Just(1 << 16)],
     ) {
-        let clock = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let clock = paused_clock();
         let _entered = clock.enter();
         let mut simulation = Simulation::new(&before, max_frame);
         for action in &actions {
