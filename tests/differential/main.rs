@@ -27,6 +27,8 @@ mod run;
 mod setup;
 mod shrink;
 mod tally;
+#[path = "../front/varint.rs"]
+mod varint;
 mod world;
 mod writer;
 

@@ -13,6 +13,8 @@ mod mangle;
 mod protobuf;
 mod shrink;
 mod tally;
+#[path = "../front/varint.rs"]
+mod varint;
 mod world;
 
 #[path = "parts/counting.rs"]

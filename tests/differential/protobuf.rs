@@ -1,5 +1,7 @@
 //! As much of protobuf as it takes to cut fields out of messages and to tell frames apart.
 
+use crate::varint::varint;
+
 const MAGIC: &[u8] = b"k8s\0";
 
 /// The message without the fields at `paths`, whose texts come beside it. The lengths of the messages
@@ -59,30 +61,19 @@ fn walk(
 
 /// A field's number, its content without the length, and what comes after it.
 fn field(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
-    let (tag, rest) = varint(bytes)?;
+    let (tag, rest) = varint(bytes).ok()?;
     let (content, after) = match tag & 7 {
         0 => {
-            let (_, after) = varint(rest)?;
+            let (_, after) = varint(rest).ok()?;
             (&rest[..rest.len() - after.len()], after)
         }
         1 => rest.split_at_checked(8)?,
         2 => {
-            let (length, rest) = varint(rest)?;
+            let (length, rest) = varint(rest).ok()?;
             rest.split_at_checked(usize::try_from(length).ok()?)?
         }
         5 => rest.split_at_checked(4)?,
         _ => return None,
     };
     Some((tag >> 3, content, after))
-}
-
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0;
-    for (place, byte) in bytes.iter().take(10).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            return Some((value, &bytes[place + 1..]));
-        }
-    }
-    None
 }

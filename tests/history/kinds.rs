@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::checker::scope::{Scope, Term};
-use crate::forms::WireForm;
+use crate::form::Form;
 use crate::seeded::Seeded;
 
 /// The namespaces. The first is a prefix of the second, which sorts before it.
@@ -18,7 +18,7 @@ pub(crate) struct Kind {
     pub(crate) group: &'static str,
     pub(crate) resource: &'static str,
     /// The forms it is watched in; the first is JSON.
-    pub(crate) forms: &'static [WireForm],
+    pub(crate) forms: &'static [Form],
     object: fn(&mut Seeded) -> Value,
     /// A change of a field that selectors look at.
     turn: Option<Turn>,
@@ -29,7 +29,7 @@ pub(crate) const KINDS: [Kind; 3] = [
     Kind {
         group: "/api/v1",
         resource: "configmaps",
-        forms: &WireForm::ALL,
+        forms: &Form::ALL,
         object: |random| {
             let padding = "x".repeat(64 << random.below(7));
             json!({ "apiVersion": "v1", "kind": "ConfigMap", "data": { "padding": padding } })
@@ -40,7 +40,7 @@ pub(crate) const KINDS: [Kind; 3] = [
     Kind {
         group: "/api/v1",
         resource: "pods",
-        forms: &WireForm::ALL,
+        forms: &Form::ALL,
         object: pod,
         turn: Some(|random, step| {
             let phase = *random.pick(&["Pending", "Running", "Succeeded"]);
@@ -58,7 +58,7 @@ pub(crate) const KINDS: [Kind; 3] = [
     Kind {
         group: "/apis/history.example.com/v1",
         resource: "widgets",
-        forms: &[WireForm::Json, WireForm::JsonMetadata, WireForm::ProtobufMetadata],
+        forms: &[Form::Json, Form::JsonMetadata, Form::ProtobufMetadata],
         object: |random| {
             let spec = json!({ "color": color(random), "size": random.below(3) });
             json!({ "apiVersion": "history.example.com/v1", "kind": "Widget", "spec": spec })

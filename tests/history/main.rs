@@ -13,6 +13,8 @@ mod checker;
 mod course;
 mod disturbance;
 mod figures;
+#[path = "../front/form.rs"]
+mod form;
 mod forms;
 #[path = "../front/mod.rs"]
 mod front;
@@ -24,6 +26,8 @@ mod lists;
 mod observer;
 mod seeded;
 mod stream;
+#[path = "../front/varint.rs"]
+mod varint;
 mod verdict;
 mod watcher;
 mod writer;

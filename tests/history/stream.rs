@@ -14,7 +14,8 @@ use watchgate_cluster::{Client, Streaming};
 use crate::checker::record::{End, Event, Kind as EventKind, Seen, Session, Start};
 use crate::checker::scope::Scope;
 use crate::course::{Course, Phase};
-use crate::forms::{Frame, Keys, Object, WireForm};
+use crate::form::Form;
+use crate::forms::{Frame, Keys, Object};
 use crate::kinds::Kind;
 use crate::seeded::Seeded;
 
@@ -48,7 +49,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) course: &'a Arc<Course>,
     pub(crate) kind: &'static Kind,
     pub(crate) scope: &'a Scope,
-    pub(crate) form: WireForm,
+    pub(crate) form: Form,
 }
 
 impl Subject<'_> {
@@ -190,7 +191,7 @@ fn options(random: &mut Seeded, ask: Ask) -> String {
 /// Frames of a body. A wait for one can be given up without loss.
 struct Reader {
     stream: Streaming,
-    form: WireForm,
+    form: Form,
     /// Of the protobuf frame whose length has been read.
     length: Option<usize>,
 }

@@ -8,6 +8,9 @@
 mod checker;
 mod digests;
 mod faults;
+#[allow(dead_code, reason = "headers are for requests")]
+#[path = "../front/form.rs"]
+mod form;
 #[path = "../history/forms/mod.rs"]
 mod forms;
 #[path = "../history/injector/mod.rs"]
@@ -17,4 +20,6 @@ mod rules;
 mod seeded;
 #[path = "../history/synthetic.rs"]
 mod synthetic;
+#[path = "../front/varint.rs"]
+mod varint;
 mod writers;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 
-use crate::kinds::{Form, Kind, NAMESPACES};
+use crate::form::Form;
+use crate::kinds::{Kind, NAMESPACES};
 use crate::page::Page;
 use crate::world::World;
 use crate::writers::write;

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::form::Form;
+
 /// The namespaces of the objects. The first is a prefix of the second, which sorts before it.
 pub(crate) const NAMESPACES: [&str; 2] = ["pages", "pages-more"];
 
@@ -20,17 +22,7 @@ pub(crate) struct Kind {
     pub(crate) forms: &'static [Form],
 }
 
-/// A form that a client may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    Json,
-    Protobuf,
-    JsonMetadata,
-    ProtobufMetadata,
-}
-
-const EVERY_FORM: &[Form] =
-    &[Form::Json, Form::Protobuf, Form::JsonMetadata, Form::ProtobufMetadata];
+const EVERY_FORM: &[Form] = &Form::ALL;
 
 pub(crate) const CONFIG_MAPS: Kind = Kind {
     group: "/api/v1",
@@ -140,21 +132,6 @@ impl Kind {
         let tier = if name.len().is_multiple_of(2) { "even" } else { "odd" };
         object["metadata"] = json!({ "name": name, "labels": { "tier": tier } });
         object
-    }
-}
-
-// === impl Form ===
-
-impl Form {
-    /// The header for lists.
-    pub(crate) fn accept(self) -> String {
-        let metadata = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-        match self {
-            Self::Json => "application/json".to_owned(),
-            Self::Protobuf => "application/vnd.kubernetes.protobuf".to_owned(),
-            Self::JsonMetadata => format!("application/json;{metadata}"),
-            Self::ProtobufMetadata => format!("application/vnd.kubernetes.protobuf;{metadata}"),
-        }
     }
 }
 

@@ -7,7 +7,8 @@ use http::StatusCode;
 use serde_json::Value;
 use watchgate_cluster::{Client, Response};
 
-use crate::kinds::Form;
+use crate::form::Form;
+use crate::varint::varint;
 
 /// An answer to a list.
 #[derive(Clone)]
@@ -37,7 +38,7 @@ const MAGIC: &[u8] = b"k8s\0";
 impl Page {
     /// Asks for a page.
     pub(crate) async fn of(client: &Client, target: &str, form: Form) -> Result<Self> {
-        let answer = client.get(target).header("accept", &form.accept()).send().await?;
+        let answer = client.get(target).header("accept", &form.accept(true)).send().await?;
         ensure!(answer.status == StatusCode::OK, "{target}: {answer:?}");
         Self::read(answer).with_context(|| target.to_owned())
     }
@@ -91,17 +92,6 @@ fn field(mut message: &[u8], wanted: u64) -> Result<Option<&[u8]>> {
         }
     }
     Ok(None)
-}
-
-fn varint(bytes: &[u8]) -> Result<(u64, &[u8])> {
-    let mut value = 0;
-    for (place, byte) in bytes.iter().take(10).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            return Ok((value, &bytes[place + 1..]));
-        }
-    }
-    anyhow::bail!("a number without end")
 }
 
 /// A token of this content.

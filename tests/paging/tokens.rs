@@ -8,7 +8,8 @@ use http::Method;
 use serde_json::Value;
 use watchgate_cluster::{Client, Response};
 
-use crate::kinds::{Form, Kind, NAMESPACES, REVISIONS};
+use crate::form::Form;
+use crate::kinds::{Kind, NAMESPACES, REVISIONS};
 use crate::page::{Page, token};
 use crate::walks::elsewhere;
 use crate::world::World;

@@ -6,8 +6,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use http::Method;
 
+use crate::form::Form;
 use crate::front::{Side, authority_of, start_gateway, until_ready};
-use crate::kinds::{Form, Kind, QUIET};
+use crate::kinds::{Kind, QUIET};
 use crate::page::Page;
 use crate::world::World;
 use crate::writers::Writers;

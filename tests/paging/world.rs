@@ -9,8 +9,9 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use watchgate_cluster::{Client, Cluster, Fixture};
 
+use crate::form::Form;
 use crate::front::{Front, Side, json_body};
-use crate::kinds::{ALL, Form, Kind, NAMESPACES, definition};
+use crate::kinds::{ALL, Kind, NAMESPACES, definition};
 use crate::page::Page;
 
 /// Both servers as one user sees them.

@@ -7,8 +7,9 @@ use flate2::read::GzDecoder;
 use http::StatusCode;
 use watchgate_cluster::{Client, Response, Streaming};
 
+use crate::form::Form;
 use crate::setup::Both;
-use crate::wire::{Essence, Form};
+use crate::wire::Essence;
 
 /// Where the gateway's answer has to come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

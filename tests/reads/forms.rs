@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use crate::exchange::{self, Expected, Tally, read_with};
+use crate::form::Form;
 use crate::kinds::{KINDS, Kind, NAMESPACES};
 use crate::setup::{Both, create};
-use crate::wire::Form;
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::exchange::{Expected, Tally, read};
+use crate::form::Form;
 use crate::kinds::{Kind, NAMESPACES};
 use crate::objects::kept;
 use crate::setup::Both;
-use crate::wire::Form;
 
 /// What the lists of a type are of: the test's own objects, which no other test changes.
 const SELECTOR: &str = "labelSelector=set%3Dreads";

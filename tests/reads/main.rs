@@ -6,12 +6,16 @@
 //! answer it (semantics §16).
 
 mod exchange;
+#[path = "../front/form.rs"]
+mod form;
 mod forms;
 mod kinds;
 mod lists;
 mod objects;
 mod script;
 mod setup;
+#[path = "../front/varint.rs"]
+mod varint;
 mod watches;
 mod wire;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::exchange::{Expected, Tally, read};
+use crate::form::Form;
 use crate::kinds::{Kind, NAMESPACES};
 use crate::setup::Both;
-use crate::wire::Form;
 
 /// Objects that are there and one that is not, at every kind of version, in every form.
 pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {

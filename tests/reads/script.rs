@@ -10,10 +10,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::exchange::{Frames, Watch};
+use crate::form::Form;
 use crate::kinds::{Kind, Leave, NAMESPACES};
 use crate::objects::kept;
 use crate::setup::{Both, create, write};
-use crate::wire::Form;
 
 const NAME: &str = "scripted";
 

@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 
 use crate::exchange::{Expected, Frames, Tally, Watch};
+use crate::form::Form;
 use crate::kinds::{Kind, NAMESPACES};
 use crate::objects::kept;
 use crate::setup::Both;
-use crate::wire::Form;
 
 /// Opens all of them at once; each ends by itself.
 pub(crate) async fn compare(both: Arc<Both>, kind: &Kind) -> Result<()> {

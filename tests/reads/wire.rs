@@ -5,35 +5,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// A form that a client may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    Json,
-    Protobuf,
-    JsonMetadata,
-    ProtobufMetadata,
-}
-
-impl Form {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Json, Self::Protobuf, Self::JsonMetadata, Self::ProtobufMetadata];
-
-    /// The header for objects and watches, or for lists.
-    pub(crate) fn accept(self, list: bool) -> String {
-        let suffix = if list { "List" } else { "" };
-        let metadata = format!("as=PartialObjectMetadata{suffix};g=meta.k8s.io;v=v1");
-        match self {
-            Self::Json => "application/json".to_owned(),
-            Self::Protobuf => "application/vnd.kubernetes.protobuf".to_owned(),
-            Self::JsonMetadata => format!("application/json;{metadata}"),
-            Self::ProtobufMetadata => format!("application/vnd.kubernetes.protobuf;{metadata}"),
-        }
-    }
-
-    pub(crate) fn is_protobuf(self) -> bool {
-        matches!(self, Self::Protobuf | Self::ProtobufMetadata)
-    }
-}
+use crate::form::Form;
+use crate::varint::varint;
 
 /// Bytes without what is of the moment, and the version that was taken out.
 #[derive(Clone, PartialEq, Eq)]
@@ -188,15 +161,4 @@ fn field(bytes: &[u8]) -> Result<(u64, &[u8], &[u8])> {
         }
         other => anyhow::bail!("wire type {other}"),
     }
-}
-
-fn varint(bytes: &[u8]) -> Result<(u64, &[u8])> {
-    let mut value = 0;
-    for (place, byte) in bytes.iter().take(10).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            return Ok((value, &bytes[place + 1..]));
-        }
-    }
-    anyhow::bail!("a number without end")
 }

@@ -17,6 +17,8 @@ mod front;
 // The comparisons refer to each other from the crate's root.
 #[path = "../reads/exchange.rs"]
 mod exchange;
+#[path = "../front/form.rs"]
+mod form;
 #[path = "../reads/kinds.rs"]
 mod kinds;
 #[path = "../reads/lists.rs"]
@@ -27,6 +29,8 @@ mod objects;
 mod script;
 #[path = "../reads/setup.rs"]
 mod setup;
+#[path = "../front/varint.rs"]
+mod varint;
 #[path = "../reads/watches.rs"]
 mod watches;
 #[path = "../reads/wire.rs"]
@@ -39,9 +43,9 @@ use anyhow::{Result, ensure};
 use watchgate_cluster::Suite;
 
 use crate::exchange::Expected;
+use crate::form::Form;
 use crate::kinds::{KINDS, NAMESPACES};
 use crate::setup::Both;
-use crate::wire::Form;
 
 /// Those that differ most: many fields, quiet, custom.
 const RESOURCES: [&str; 3] = ["pods", "configmaps", "widgets"];

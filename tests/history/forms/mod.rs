@@ -10,36 +10,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::checker::record::{Digest, Item, Version};
+use crate::form::Form;
 
-/// A form that a client may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WireForm {
-    Json,
-    Protobuf,
-    JsonMetadata,
-    ProtobufMetadata,
-}
-
-impl WireForm {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Json, Self::Protobuf, Self::JsonMetadata, Self::ProtobufMetadata];
-
-    /// The header for watches, or for lists.
-    pub(crate) fn accept(self, list: bool) -> String {
-        let suffix = if list { "List" } else { "" };
-        let metadata = format!("as=PartialObjectMetadata{suffix};g=meta.k8s.io;v=v1");
-        match self {
-            Self::Json => "application/json".to_owned(),
-            Self::Protobuf => "application/vnd.kubernetes.protobuf".to_owned(),
-            Self::JsonMetadata => format!("application/json;{metadata}"),
-            Self::ProtobufMetadata => format!("application/vnd.kubernetes.protobuf;{metadata}"),
-        }
-    }
-
-    pub(crate) fn is_protobuf(self) -> bool {
-        matches!(self, Self::Protobuf | Self::ProtobufMetadata)
-    }
-
+impl Form {
     /// Reads a frame of a watch.
     pub(crate) fn frame(self, bytes: &[u8]) -> Result<Frame> {
         match self.is_protobuf() {

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Frame, Object, Page, digest};
+use crate::varint::varint;
 
 /// The start of an object.
 const MAGIC: &[u8] = b"k8s\0";
@@ -95,15 +96,4 @@ fn fields(mut bytes: &[u8]) -> Result<Vec<Field<'_>>> {
         bytes = rest;
     }
     Ok(found)
-}
-
-fn varint(bytes: &[u8]) -> Result<(u64, &[u8])> {
-    let mut value = 0;
-    for (place, byte) in bytes.iter().take(10).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            return Ok((value, &bytes[place + 1..]));
-        }
-    }
-    bail!("a number without end")
 }
