@@ -114,7 +114,7 @@ impl Driver {
                 }
             }
         }
-        self.act(effects);
+        self.act(effects, Instant::now());
     }
 
     /// Whether the shard was emptied since this was last asked.
@@ -142,7 +142,7 @@ impl Driver {
         };
         let mut effects = Vec::new();
         self.reflector.probed(standing, Instant::now(), &mut effects);
-        self.act(effects);
+        self.act(effects, Instant::now());
     }
 
     fn judge(&mut self, probed: Probed, held: Option<&Snapshot>) -> Standing {
@@ -200,6 +200,8 @@ impl Driver {
                     continue;
                 }
             };
+            // Bursts count from here: decoding them is part of their delay.
+            let received = Instant::now();
             match frame {
                 // What was expected did not come: said below.
                 Err(_) if catching_up.is_some() => {}
@@ -216,17 +218,17 @@ impl Driver {
                 Ok(None) => {
                     let codec = Arc::clone(self.shard.codec());
                     self.reflector.ended(&codec, Instant::now(), &mut effects);
-                    self.act(effects);
+                    self.act(effects, received);
                     return;
                 }
                 Ok(Some(Ok(frame))) => {
                     if let Ok(chunk) = frame.into_data() {
                         let codec = Arc::clone(self.shard.codec());
-                        self.reflector.received(chunk, &codec, Instant::now(), &mut effects);
+                        self.reflector.received(chunk, &codec, received, &mut effects);
                     }
                 }
             }
-            self.act(effects);
+            self.act(effects, received);
         }
     }
 
@@ -240,7 +242,8 @@ impl Driver {
             Some(Box::pin(async move { template::learn(&shard, &upstream, version).await }));
     }
 
-    fn act(&mut self, effects: Vec<Effect>) {
+    /// Performs what came of something received then.
+    fn act(&mut self, effects: Vec<Effect>, received: Instant) {
         for effect in effects {
             let outcome = match effect {
                 Effect::Template(template) => {
@@ -263,7 +266,7 @@ impl Driver {
                         }
                     })
                 }
-                Effect::Apply(burst) => self.shard.apply(burst, Instant::now()).map(|_| ()),
+                Effect::Apply(burst) => self.shard.apply(burst, received).map(|_| ()),
                 Effect::Failure(reason) => {
                     warn!(shard = %self.shard.key(), reason, "the shard's upstream stream broke");
                     self.shard.set_failure(&reason);
