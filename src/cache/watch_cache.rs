@@ -186,6 +186,11 @@ impl WatchCache {
         }
     }
 
+    /// Events that the log holds.
+    pub fn history_len(&self) -> usize {
+        self.contents.as_ref().map_or(0, |contents| contents.log.len())
+    }
+
     /// The present state, `None` before the first fill.
     pub fn snapshot(&self) -> Option<Snapshot> {
         self.contents.as_ref().map(|contents| Snapshot {

@@ -73,10 +73,11 @@ pub static FILLS: Definition = Definition::counter(
 /// Why shards are filled anew.
 pub static REFILLS: Definition = Definition::counter(
     "watchgate_cache_refills_total",
-    "How often a filled shard gave its upstream watch up for a new list, by cause: expired (410 or an \
-     ERROR event), violation (an event out of order, or of an unknown object), stalled (a resumed \
-     stream did not catch up), ended (a custom type's stream ended early: its definition may have \
-     changed), cleared (everything was dropped), or broken (frames that can't be read, refusals).",
+    "How often a filled shard gave its upstream watch up for a new list, by cause: expired (410 to \
+     a watch that resumed), broken (its stream brought 410, or what can't be read), ended (the stream of \
+     a custom type ended early: its definition may have changed), violation (an event out of order, or \
+     of an unknown object), stalled (a resumed stream did not catch up), withdrawn (the API server \
+     refused to go on for too long), or cleared (the store went back).",
     &["group", "resource", "cause"],
 );
 

@@ -140,7 +140,10 @@ mod tests {
         let mut all = Observations::none(DELIVERY);
         shares.iter().for_each(|share| all.add(share));
         assert_eq!(all.count(), 2);
-        assert_eq!(all.to_histogram().get_bucket().last().map(proto::Bucket::cumulative_count), Some(1));
+        assert_eq!(
+            all.to_histogram().get_bucket().last().map(proto::Bucket::cumulative_count),
+            Some(1)
+        );
     }
 
     #[test]

@@ -44,7 +44,10 @@ mod tests {
         let counters = PerCore::new(2, || AtomicU64::new(0));
         counters.of(0).fetch_add(1, Relaxed);
         counters.of(3).fetch_add(4, Relaxed);
-        assert_eq!(counters.iter().map(|counter| counter.load(Relaxed)).collect::<Vec<_>>(), [1, 4]);
+        assert_eq!(
+            counters.iter().map(|counter| counter.load(Relaxed)).collect::<Vec<_>>(),
+            [1, 4]
+        );
         let at = |core| std::ptr::from_ref(counters.of(core)).addr();
         assert!(at(0).abs_diff(at(1)) >= 128);
     }

@@ -291,11 +291,8 @@ mod tests {
             requests.count(core, &answered("pods", 200));
         }
         requests.count(0, &Answered { gzip: true, ..answered("pods", 200) });
-        let forwarded = Answered {
-            source: Source::Upstream,
-            reason: Some("cold"),
-            ..answered("pods", 299)
-        };
+        let forwarded =
+            Answered { source: Source::Upstream, reason: Some("cold"), ..answered("pods", 299) };
         requests.count(1, &forwarded);
         let text = exposed(&requests);
         for line in [

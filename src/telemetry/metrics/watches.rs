@@ -12,7 +12,7 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::{
     definition::{Definition, Samples},
@@ -67,7 +67,7 @@ pub static AUDIENCES: Definition = Definition::gauge(
     "watchgate_watch_audiences",
     "Groups of watches with equal namespace, selectors and form. An event is judged once for each that \
      its index names; those without an index (no equality term) are asked about every event.",
-    &["group", "resource", "representation", "indexed"],
+    &["group", "version", "resource", "representation", "indexed"],
 );
 
 /// All of them.
@@ -85,6 +85,8 @@ pub struct Watches {
 /// The part of one resource; resolved once by whoever counts.
 #[derive(Debug)]
 pub struct ResourceWatches {
+    /// By representation.
+    received: Mutex<HashMap<&'static str, Arc<AtomicU64>>>,
     delivered: PerCore<Delivered>,
     propagation: Arc<PerCore<Histogram>>,
     forwarded: AtomicI64,
@@ -143,6 +145,7 @@ impl Watches {
         };
         let new = || {
             Arc::new(ResourceWatches {
+                received: Mutex::default(),
                 delivered: PerCore::new(self.cores, Delivered::default),
                 propagation: Arc::clone(&self.propagation),
                 forwarded: AtomicI64::new(0),
@@ -156,6 +159,9 @@ impl Watches {
             let forwarded = u64::try_from(counters.forwarded.load(Relaxed)).unwrap_or(0);
             if forwarded > 0 {
                 samples.count(&OPEN, &[group, resource, "upstream"], forwarded);
+            }
+            for (representation, count) in counters.received.lock().iter() {
+                samples.count(&RECEIVED, &[group, resource, representation], count.load(Relaxed));
             }
             let sum = |of: fn(&Delivered) -> &AtomicU64| {
                 counters.delivered.iter().map(|core| of(core).load(Relaxed)).sum::<u64>()
@@ -178,6 +184,11 @@ impl Watches {
 // === impl ResourceWatches ===
 
 impl ResourceWatches {
+    /// The counter of events that upstream sends in a representation.
+    pub fn received(&self, representation: &'static str) -> Arc<AtomicU64> {
+        Arc::clone(self.received.lock().entry(representation).or_default())
+    }
+
     /// Counts what is handed to one watcher on this core, of a burst that came then.
     pub fn delivered(&self, core: usize, events: usize, bytes: usize, received: Option<Instant>) {
         let delivered = self.delivered.of(core);
@@ -232,11 +243,13 @@ mod tests {
         let pods = watches.of(PODS);
         pods.delivered(0, 2, 100, Some(Instant::now()));
         watches.of(PODS).delivered(1, 1, 50, Some(Instant::now()));
+        pods.received("json").fetch_add(5, Relaxed);
         pods.recalled(1, Phase::Initial, 10, 1000);
         pods.recalled(0, Phase::Replayed, 3, 30);
         let open = Arc::clone(&pods).forwarded();
         let text = exposed(&watches);
         for line in [
+            r#"watchgate_watch_events_received_total{group="",resource="pods",representation="json"} 5"#,
             r#"watchgate_watch_events_delivered_total{group="",resource="pods",phase="live"} 3"#,
             r#"watchgate_watch_events_delivered_total{group="",resource="pods",phase="initial"} 10"#,
             r#"watchgate_watch_events_delivered_total{group="",resource="pods",phase="replayed"} 3"#,

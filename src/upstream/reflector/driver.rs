@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use tokio::{
     sync::watch,
@@ -47,13 +47,23 @@ pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
     let reflector = Reflector::new(shard.resource(), shard.key().representation);
     let mut cleared = shard.progress();
     let seen = cleared.borrow_and_update().cleared;
-    let (expected, learning) = (None, None);
-    let mut driver =
-        Driver { shard, upstream, went_back, reflector, cleared, seen, expected, learning };
+    let mut driver = Driver {
+        shard,
+        upstream,
+        went_back,
+        reflector,
+        cleared,
+        seen,
+        expected: None,
+        learning: None,
+        cause: Cause::default(),
+        refilling: false,
+    };
     loop {
         // Whatever the machine wanted to go on with is gone.
         if driver.was_cleared() {
             driver.expected = None;
+            driver.cause = Cause::Cleared;
             driver.reflector.begin_anew(Instant::now());
         }
         match driver.reflector.next(Instant::now(), rand::random()) {
@@ -76,6 +86,30 @@ struct Driver {
     expected: Option<Expected>,
     /// A bookmark on its way, where the fill brought none.
     learning: Option<Learning>,
+    /// What would be the cause, should a filled shard be filled anew.
+    cause: Cause,
+    /// Whether that was counted, and no fill has come since.
+    refilling: bool,
+}
+
+/// Why a shard is filled anew; the words stand in metrics.
+#[derive(Clone, Copy, Debug, Default)]
+enum Cause {
+    /// Upstream answered 410 to a resumed watch.
+    Expired,
+    /// The stream brought an ERROR of 410, or what can't be read.
+    #[default]
+    Broken,
+    /// The stream of a custom type ended before its time.
+    Ended,
+    /// The stream brought what can't follow on what is held.
+    Violation,
+    /// A resumed stream did not get where a probe had been.
+    Stalled,
+    /// The store is another one, or the shard was emptied for that.
+    Cleared,
+    /// Upstream refused to go on for too long.
+    Withdrawn,
 }
 
 /// What the store held when it was probed, and until when the shard must have got there.
@@ -97,6 +131,7 @@ impl Driver {
             self.expected = None;
         }
         if ask.begins_fill {
+            self.count_refill();
             self.shard.expect_fill();
         }
         let mut effects = Vec::new();
@@ -105,6 +140,9 @@ impl Driver {
                 self.reflector.failed(&reason, Instant::now(), &mut effects);
             }
             Ok(response) => {
+                if response.status() == StatusCode::GONE {
+                    self.cause = Cause::Expired;
+                }
                 let retry_after = retry_after(response.headers());
                 let (verdict, effect) =
                     self.reflector.answered(response.status(), retry_after, Instant::now());
@@ -115,6 +153,33 @@ impl Driver {
             }
         }
         self.act(effects, Instant::now());
+    }
+
+    fn count_fill(&mut self, fill: Fill) {
+        self.refilling = false;
+        let outcome = match fill {
+            Fill::Void => "void",
+            Fill::First => "first",
+            Fill::Unchanged => "unchanged",
+            Fill::Changed => "changed",
+        };
+        if let Some(counted) = self.shard.counted() {
+            let gvr = &self.shard.key().gvr;
+            counted.cache().filled(&gvr.group, &gvr.resource, outcome);
+        }
+    }
+
+    /// Counts that a shard whose contents were to go on begins anew.
+    fn count_refill(&mut self) {
+        let cause = std::mem::take(&mut self.cause);
+        let is_anew = matches!(cause, Cause::Cleared) || self.shard.resource_version().is_some();
+        if !is_anew || std::mem::replace(&mut self.refilling, true) {
+            return;
+        }
+        if let Some(counted) = self.shard.counted() {
+            let gvr = &self.shard.key().gvr;
+            counted.cache().refill(&gvr.group, &gvr.resource, cause.word());
+        }
     }
 
     /// Whether the shard was emptied since this was last asked.
@@ -152,6 +217,7 @@ impl Driver {
             if self.cleared.borrow().cleared == self.seen {
                 (self.went_back)(&self.shard, &violation);
             }
+            self.cause = Cause::Cleared;
             return Standing::WentBack;
         }
         let until = Instant::now() + CATCHING_UP;
@@ -173,11 +239,13 @@ impl Driver {
             self.expected = None;
             if !follows {
                 (self.went_back)(&self.shard, &Violation::Rewritten { found, shown });
+                self.cause = Cause::Cleared;
                 self.reflector.begin_anew(Instant::now());
             }
         } else if Instant::now() >= *until {
             info!(shard = %self.shard.key(), "a resumed stream does not catch up: filling anew");
             self.expected = None;
+            self.cause = Cause::Stalled;
             self.reflector.begin_anew(Instant::now());
         }
     }
@@ -217,6 +285,7 @@ impl Driver {
                 }
                 Ok(None) => {
                     let codec = Arc::clone(self.shard.codec());
+                    self.cause = Cause::Ended;
                     self.reflector.ended(&codec, Instant::now(), &mut effects);
                     self.act(effects, received);
                     return;
@@ -224,6 +293,7 @@ impl Driver {
                 Ok(Some(Ok(frame))) => {
                     if let Ok(chunk) = frame.into_data() {
                         let codec = Arc::clone(self.shard.codec());
+                        self.cause = Cause::Broken;
                         self.reflector.received(chunk, &codec, received, &mut effects);
                     }
                 }
@@ -255,7 +325,9 @@ impl Driver {
                     self.expected = None;
                     let filled = self.shard.fill(objects, version, requested, self.seen);
                     self.learn(version);
-                    filled.map(|fill| match fill {
+                    filled.map(|fill| {
+                        self.count_fill(fill);
+                        match fill {
                         Fill::Void => {}
                         Fill::First => info!(shard = %self.shard.key(), count, %version, "filled"),
                         Fill::Unchanged => {
@@ -264,7 +336,7 @@ impl Driver {
                         Fill::Changed => {
                             warn!(shard = %self.shard.key(), %version, "history lost, watches ended");
                         }
-                    })
+                    }})
                 }
                 Effect::Apply(burst) => self.shard.apply(burst, received).map(|_| ()),
                 Effect::Failure(reason) => {
@@ -274,20 +346,40 @@ impl Driver {
                 }
                 Effect::Withdraw { reason, unfillable } => {
                     warn!(shard = %self.shard.key(), reason, "upstream's state cannot be kept");
+                    self.cause = Cause::Withdrawn;
+                    self.count_refill();
                     self.shard.withdraw(&reason, unfillable);
                     Ok(())
                 }
             };
             if let Err(violation) = outcome {
                 warn!(shard = %self.shard.key(), %violation, "filling the shard anew");
+                self.cause = Cause::Violation;
                 if violation.is_a_restore() {
                     (self.went_back)(&self.shard, &violation);
+                    self.cause = Cause::Cleared;
                 }
                 self.reflector.begin_anew(Instant::now());
                 return;
             }
         }
         self.check_expected();
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Broken => "broken",
+            Self::Ended => "ended",
+            Self::Violation => "violation",
+            Self::Stalled => "stalled",
+            Self::Cleared => "cleared",
+            Self::Withdrawn => "withdrawn",
+        }
     }
 }
 
