@@ -29,6 +29,10 @@ use crate::{
     },
 };
 
+mod refill;
+
+use self::refill::{Cause, Refill};
+
 /// Called when the store behind upstream was restored from the past: everything cached is void.
 pub type WentBack = Arc<dyn Fn(&Shard, &Violation) + Send + Sync>;
 
@@ -56,14 +60,13 @@ pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
         seen,
         expected: None,
         learning: None,
-        cause: Cause::default(),
-        refilling: false,
+        refill: Refill::default(),
     };
     loop {
         // Whatever the machine wanted to go on with is gone.
         if driver.was_cleared() {
             driver.expected = None;
-            driver.cause = Cause::Cleared;
+            driver.refill.cause = Cause::Cleared;
             driver.reflector.begin_anew(Instant::now());
         }
         match driver.reflector.next(Instant::now(), rand::random()) {
@@ -86,30 +89,7 @@ struct Driver {
     expected: Option<Expected>,
     /// A bookmark on its way, where the fill brought none.
     learning: Option<Learning>,
-    /// What would be the cause, should a filled shard be filled anew.
-    cause: Cause,
-    /// Whether that was counted, and no fill has come since.
-    refilling: bool,
-}
-
-/// Why a shard is filled anew; the words stand in metrics.
-#[derive(Clone, Copy, Debug, Default)]
-enum Cause {
-    /// Upstream answered 410 to a resumed watch.
-    Expired,
-    /// The stream brought an ERROR of 410, or what can't be read.
-    #[default]
-    Broken,
-    /// The stream of a custom type ended before its time.
-    Ended,
-    /// The stream brought what can't follow on what is held.
-    Violation,
-    /// A resumed stream did not get where a probe had been.
-    Stalled,
-    /// The store is another one, or the shard was emptied for that.
-    Cleared,
-    /// Upstream refused to go on for too long.
-    Withdrawn,
+    refill: Refill,
 }
 
 /// What the store held when it was probed, and until when the shard must have got there.
@@ -131,7 +111,7 @@ impl Driver {
             self.expected = None;
         }
         if ask.begins_fill {
-            self.count_refill();
+            self.refill.begins(&self.shard);
             self.shard.expect_fill();
         }
         let mut effects = Vec::new();
@@ -141,7 +121,7 @@ impl Driver {
             }
             Ok(response) => {
                 if response.status() == StatusCode::GONE {
-                    self.cause = Cause::Expired;
+                    self.refill.cause = Cause::Expired;
                 }
                 let retry_after = retry_after(response.headers());
                 let (verdict, effect) =
@@ -153,33 +133,6 @@ impl Driver {
             }
         }
         self.act(effects, Instant::now());
-    }
-
-    fn count_fill(&mut self, fill: Fill) {
-        self.refilling = false;
-        let outcome = match fill {
-            Fill::Void => "void",
-            Fill::First => "first",
-            Fill::Unchanged => "unchanged",
-            Fill::Changed => "changed",
-        };
-        if let Some(counted) = self.shard.counted() {
-            let gvr = &self.shard.key().gvr;
-            counted.cache().filled(&gvr.group, &gvr.resource, outcome);
-        }
-    }
-
-    /// Counts that a shard whose contents were to go on begins anew.
-    fn count_refill(&mut self) {
-        let cause = std::mem::take(&mut self.cause);
-        let is_anew = matches!(cause, Cause::Cleared) || self.shard.resource_version().is_some();
-        if !is_anew || std::mem::replace(&mut self.refilling, true) {
-            return;
-        }
-        if let Some(counted) = self.shard.counted() {
-            let gvr = &self.shard.key().gvr;
-            counted.cache().refill(&gvr.group, &gvr.resource, cause.word());
-        }
     }
 
     /// Whether the shard was emptied since this was last asked.
@@ -217,7 +170,7 @@ impl Driver {
             if self.cleared.borrow().cleared == self.seen {
                 (self.went_back)(&self.shard, &violation);
             }
-            self.cause = Cause::Cleared;
+            self.refill.cause = Cause::Cleared;
             return Standing::WentBack;
         }
         let until = Instant::now() + CATCHING_UP;
@@ -239,13 +192,13 @@ impl Driver {
             self.expected = None;
             if !follows {
                 (self.went_back)(&self.shard, &Violation::Rewritten { found, shown });
-                self.cause = Cause::Cleared;
+                self.refill.cause = Cause::Cleared;
                 self.reflector.begin_anew(Instant::now());
             }
         } else if Instant::now() >= *until {
             info!(shard = %self.shard.key(), "a resumed stream does not catch up: filling anew");
             self.expected = None;
-            self.cause = Cause::Stalled;
+            self.refill.cause = Cause::Stalled;
             self.reflector.begin_anew(Instant::now());
         }
     }
@@ -285,7 +238,7 @@ impl Driver {
                 }
                 Ok(None) => {
                     let codec = Arc::clone(self.shard.codec());
-                    self.cause = Cause::Ended;
+                    self.refill.cause = Cause::Ended;
                     self.reflector.ended(&codec, Instant::now(), &mut effects);
                     self.act(effects, received);
                     return;
@@ -293,7 +246,7 @@ impl Driver {
                 Ok(Some(Ok(frame))) => {
                     if let Ok(chunk) = frame.into_data() {
                         let codec = Arc::clone(self.shard.codec());
-                        self.cause = Cause::Broken;
+                        self.refill.cause = Cause::Broken;
                         self.reflector.received(chunk, &codec, received, &mut effects);
                     }
                 }
@@ -325,9 +278,10 @@ impl Driver {
                     self.expected = None;
                     let filled = self.shard.fill(objects, version, requested, self.seen);
                     self.learn(version);
-                    filled.map(|fill| {
-                        self.count_fill(fill);
-                        match fill {
+                    if let Ok(fill) = filled {
+                        self.refill.ends(&self.shard, fill);
+                    }
+                    filled.map(|fill| match fill {
                         Fill::Void => {}
                         Fill::First => info!(shard = %self.shard.key(), count, %version, "filled"),
                         Fill::Unchanged => {
@@ -336,7 +290,7 @@ impl Driver {
                         Fill::Changed => {
                             warn!(shard = %self.shard.key(), %version, "history lost, watches ended");
                         }
-                    }})
+                    })
                 }
                 Effect::Apply(burst) => self.shard.apply(burst, received).map(|_| ()),
                 Effect::Failure(reason) => {
@@ -346,40 +300,24 @@ impl Driver {
                 }
                 Effect::Withdraw { reason, unfillable } => {
                     warn!(shard = %self.shard.key(), reason, "upstream's state cannot be kept");
-                    self.cause = Cause::Withdrawn;
-                    self.count_refill();
+                    self.refill.cause = Cause::Withdrawn;
+                    self.refill.begins(&self.shard);
                     self.shard.withdraw(&reason, unfillable);
                     Ok(())
                 }
             };
             if let Err(violation) = outcome {
                 warn!(shard = %self.shard.key(), %violation, "filling the shard anew");
-                self.cause = Cause::Violation;
+                self.refill.cause = Cause::Violation;
                 if violation.is_a_restore() {
                     (self.went_back)(&self.shard, &violation);
-                    self.cause = Cause::Cleared;
+                    self.refill.cause = Cause::Cleared;
                 }
                 self.reflector.begin_anew(Instant::now());
                 return;
             }
         }
         self.check_expected();
-    }
-}
-
-// === impl Cause ===
-
-impl Cause {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Broken => "broken",
-            Self::Ended => "ended",
-            Self::Violation => "violation",
-            Self::Stalled => "stalled",
-            Self::Cleared => "cleared",
-            Self::Withdrawn => "withdrawn",
-        }
     }
 }
 
