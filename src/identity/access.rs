@@ -154,7 +154,6 @@ impl Access {
     /// What is held at present, for a scrape.
     pub fn sample(&self, samples: &mut Samples) {
         samples.count(&counted::GRANTS, &[], self.shared.grants.len() as u64);
-        samples.count(&counted::DECISIONS, &[], self.shared.decisions.entry_count());
     }
 
     async fn ask(

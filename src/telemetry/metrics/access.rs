@@ -32,15 +32,8 @@ pub static GRANTS: Definition = Definition::gauge(
     &[],
 );
 
-/// Decisions kept.
-pub static DECISIONS: Definition = Definition::gauge(
-    "watchgate_access_decisions",
-    "Decisions of access reviews that are kept, at most 200,000.",
-    &[],
-);
-
 /// All of them.
-pub(super) static ALL: [&Definition; 4] = [&REVIEWS, &DURATION, &GRANTS, &DECISIONS];
+pub(super) static ALL: [&Definition; 3] = [&REVIEWS, &DURATION, &GRANTS];
 
 /// What a review said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

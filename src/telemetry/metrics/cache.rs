@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::definition::{Definition, Samples};
+use super::{
+    by_word::ByWord,
+    definition::{Definition, Samples},
+};
 
 const SHARD: &[&str] = &["group", "version", "resource", "representation"];
 
@@ -78,7 +81,7 @@ pub static REFILLS: Definition = Definition::counter(
      a custom type ended early: its definition may have changed), violation (an event out of order, or \
      of an unknown object), stalled (a resumed stream did not catch up), withdrawn (the API server \
      refused to go on for too long), or cleared (the store went back).",
-    &["group", "resource", "cause"],
+    &["cause"],
 );
 
 /// Stores that went back.
@@ -129,24 +132,53 @@ pub(super) static ALL: [&Definition; 13] = [
     &FULL,
 ];
 
+/// Why a shard that could be read from is filled anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// Upstream answered 410 to a resumed watch.
+    Expired,
+    /// The stream brought an ERROR of 410, or what can't be read.
+    #[default]
+    Broken,
+    /// The stream of a custom type ended before its time.
+    Ended,
+    /// The stream brought what can't follow on what is held.
+    Violation,
+    /// A resumed stream did not get where a probe had been.
+    Stalled,
+    /// Upstream refused to go on for too long.
+    Withdrawn,
+    /// The store is another one, or the shard was emptied for that.
+    Cleared,
+}
+
+const CAUSES: [&str; 7] =
+    ["expired", "broken", "ended", "violation", "stalled", "withdrawn", "cleared"];
+
 /// Counts what happens to shards: seldom, so under one lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cache {
-    counts: Mutex<HashMap<(&'static str, String, String, &'static str), u64>>,
+    fills: Mutex<HashMap<(String, String, &'static str), u64>>,
+    refills: ByWord<7>,
     went_back: AtomicU64,
 }
 
 // === impl Cache ===
 
 impl Cache {
-    /// A shard of this resource was filled.
-    pub fn filled(&self, group: &str, resource: &str, outcome: &'static str) {
-        self.count(&FILLS, group, resource, outcome);
+    pub(super) fn new() -> Self {
+        Self { fills: Mutex::default(), refills: ByWord::new(CAUSES), went_back: AtomicU64::new(0) }
     }
 
-    /// A shard of this resource, which was filled, is to be filled anew.
-    pub fn refill(&self, group: &str, resource: &str, cause: &'static str) {
-        self.count(&REFILLS, group, resource, cause);
+    /// A shard of this resource was filled.
+    pub fn filled(&self, group: &str, resource: &str, outcome: &'static str) {
+        let key = (group.to_owned(), resource.to_owned(), outcome);
+        *self.fills.lock().entry(key).or_insert(0) += 1;
+    }
+
+    /// A shard that was filled is to be filled anew.
+    pub fn refill(&self, cause: Cause) {
+        self.refills.add(cause as usize);
     }
 
     /// The store went back in time.
@@ -154,16 +186,13 @@ impl Cache {
         self.went_back.fetch_add(1, Relaxed);
     }
 
-    fn count(&self, of: &'static Definition, group: &str, resource: &str, word: &'static str) {
-        let key = (of.name, group.to_owned(), resource.to_owned(), word);
-        *self.counts.lock().entry(key).or_insert(0) += 1;
-    }
-
     pub(super) fn sample(&self, samples: &mut Samples) {
         samples.count(&WENT_BACK, &[], self.went_back.load(Relaxed));
-        for ((name, group, resource, word), count) in self.counts.lock().iter() {
-            let of = if *name == FILLS.name { &FILLS } else { &REFILLS };
-            samples.count(of, &[group, resource, word], *count);
+        for ((group, resource, outcome), count) in self.fills.lock().iter() {
+            samples.count(&FILLS, &[group, resource, outcome], *count);
+        }
+        for (cause, count) in self.refills.iter() {
+            samples.count(&REFILLS, &[cause], count);
         }
     }
 }

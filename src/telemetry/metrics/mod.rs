@@ -100,7 +100,7 @@ impl Metrics {
             counters: Arc::new(Counters {
                 requests: requests::Requests::new(cores),
                 watches: watches::Watches::new(cores),
-                cache: cache::Cache::default(),
+                cache: cache::Cache::new(),
                 upstream: upstream::Upstream::new(),
                 proofs: proofs::Proofs::new(),
                 access: access::Access::new(),

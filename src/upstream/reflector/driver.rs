@@ -19,6 +19,7 @@ use crate::{
     cache::watch_cache::{Fill, Snapshot, Violation},
     codec::bookmark_template::BookmarkTemplate,
     shards::shard::{Progress, Shard},
+    telemetry::metrics::cache::Cause,
     upstream::{
         Lane, RequestBody, Upstream, UpstreamBody,
         probe::{Probed, sample},
@@ -31,7 +32,7 @@ use crate::{
 
 mod refill;
 
-use self::refill::{Cause, Refill};
+use self::refill::Refill;
 
 /// Called when the store behind upstream was restored from the past: everything cached is void.
 pub type WentBack = Arc<dyn Fn(&Shard, &Violation) + Send + Sync>;

@@ -1,27 +1,7 @@
 //! Fills as the metrics count them: what each made of the shard, and why a shard that could be read
 //! from is filled anew. A loss counts once, however many attempts its fill takes. Decides nothing.
 
-use crate::{cache::watch_cache::Fill, shards::shard::Shard};
-
-/// Why a shard is filled anew; the words stand in metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// Upstream answered 410 to a resumed watch.
-    Expired,
-    /// The stream brought an ERROR of 410, or what can't be read.
-    #[default]
-    Broken,
-    /// The stream of a custom type ended before its time.
-    Ended,
-    /// The stream brought what can't follow on what is held.
-    Violation,
-    /// A resumed stream did not get where a probe had been.
-    Stalled,
-    /// The store is another one, or the shard was emptied for that.
-    Cleared,
-    /// Upstream refused to go on for too long.
-    Withdrawn,
-}
+use crate::{cache::watch_cache::Fill, shards::shard::Shard, telemetry::metrics::cache::Cause};
 
 /// Counts losses and fills of one shard.
 #[derive(Debug, Default)]
@@ -30,22 +10,6 @@ pub(super) struct Refill {
     pub(super) cause: Cause,
     /// Whether the loss was counted, and no fill has come since.
     counted: bool,
-}
-
-// === impl Cause ===
-
-impl Cause {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Broken => "broken",
-            Self::Ended => "ended",
-            Self::Violation => "violation",
-            Self::Stalled => "stalled",
-            Self::Cleared => "cleared",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
 }
 
 // === impl Refill ===
@@ -60,8 +24,7 @@ impl Refill {
             return;
         }
         if let Some(counted) = shard.counted() {
-            let gvr = &shard.key().gvr;
-            counted.cache().refill(&gvr.group, &gvr.resource, cause.word());
+            counted.cache().refill(cause);
         }
     }
 
