@@ -33,9 +33,11 @@ use crate::{
         watch_event::WatchEvent,
     },
     sync::{Mutex, Published},
+    telemetry::metrics::Metrics,
 };
 
 use super::{
+    counted::Counted,
     history_room::HistoryRoom,
     hub::{Hub, Message},
     subscription::Subscription,
@@ -107,6 +109,7 @@ pub struct Shard {
     hubs: Arc<[Arc<Hub>]>,
     /// What the logs of all shards together may take at their beginnings.
     history_room: Arc<HistoryRoom>,
+    counted: Option<Counted>,
 }
 
 // === impl Shard ===
@@ -133,7 +136,20 @@ impl Shard {
             progress: watch::Sender::new(Progress::default()),
             hubs,
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
+            counted: None,
         }
+    }
+
+    /// Counts what happens to it.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        let counted = Some(Counted::new(metrics, &self.key));
+        Self { counted, ..self }
+    }
+
+    /// What counts, if anything does.
+    pub fn counted(&self) -> Option<&Counted> {
+        self.counted.as_ref()
     }
 
     /// Extends its log only as far as the room that it shares with others allows.
@@ -211,6 +227,9 @@ impl Shard {
             }
         }
         self.publish(&cache, |progress| progress.failure = None);
+        if let Some(counted) = &self.counted {
+            counted.received(published.events);
+        }
         outcome.map(|()| published.events)
     }
 
@@ -297,6 +316,7 @@ impl Shard {
         Figures {
             objects,
             object_bytes,
+            log_events: cache.history_len(),
             log_bytes,
             past_bytes,
             watchers,
@@ -346,6 +366,8 @@ pub struct Figures {
     pub objects: usize,
     /// Bytes of the objects, pages and indexes.
     pub object_bytes: u64,
+    /// Events in the log.
+    pub log_events: usize,
     /// Bytes kept alive by the log.
     pub log_bytes: u64,
     /// Bytes that older states hold beyond the present one, as counted last.

@@ -55,6 +55,7 @@ fn driver() -> Driver {
         seen: 0,
         expected: None,
         learning: None,
+        refill: Refill::default(),
     }
 }
 
