@@ -10,6 +10,7 @@
 
 pub mod history_room;
 pub mod hub;
+pub mod object_room;
 mod outgrown;
 pub mod pressure;
 pub mod rebuilds;
