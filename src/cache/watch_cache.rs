@@ -151,7 +151,7 @@ impl WatchCache {
         }
     }
 
-    /// Applies a burst of upstream events in their order.
+    /// Applies a burst of upstream events in their order. `now` is when they were received.
     ///
     /// # Errors
     /// The burst's first event that does not continue the cache; those before it are applied and
@@ -166,7 +166,7 @@ impl WatchCache {
         let outcome = burst
             .into_iter()
             .try_for_each(|event| self.apply_one(event.into(), now, &mut published, &mut concerns));
-        self.collect(concerns, &mut published);
+        self.collect(concerns, now, &mut published);
         (published, outcome)
     }
 
@@ -187,6 +187,11 @@ impl WatchCache {
         if self.template.is_none() {
             self.template = Some(Arc::new(template));
         }
+    }
+
+    /// Events that the log holds.
+    pub fn history_len(&self) -> usize {
+        self.contents.as_ref().map_or(0, |contents| contents.log.len())
     }
 
     /// The present state, `None` before the first fill.
@@ -355,13 +360,14 @@ impl WatchCache {
         Ok(())
     }
 
-    fn collect(&self, concerns: Concerns, published: &mut Published) {
+    fn collect(&self, concerns: Concerns, now: Instant, published: &mut Published) {
         for (audience, events) in concerns.by_audience {
             let Some(form) = self.audiences.key(audience).map(|key: &AudienceKey| key.form) else {
                 continue;
             };
             let cores = self.audiences.cores(audience).collect();
-            published.batches.push((audience, cores, Arc::new(Batch::new(events, form))));
+            let batch = Batch::new(events, form).received_at(now);
+            published.batches.push((audience, cores, Arc::new(batch)));
         }
     }
 }

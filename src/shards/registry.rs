@@ -21,6 +21,7 @@ use crate::{
     cache::log::LogBudget,
     codec::object::Representation,
     sync::Mutex,
+    telemetry::metrics::Metrics,
 };
 
 use super::{
@@ -42,6 +43,7 @@ pub struct Registry {
     budget: LogBudget,
     history_room: Arc<HistoryRoom>,
     start: Starter,
+    metrics: Metrics,
     /// Set while the cached objects are over their budget: no further shard is opened.
     full: AtomicBool,
     /// Shards that were closed for memory, and the bytes that they and others may take.
@@ -89,12 +91,19 @@ impl Registry {
             budget,
             history_room: Arc::new(HistoryRoom::new(budget.bytes)),
             start,
+            metrics: Metrics::default(),
             full: AtomicBool::new(false),
             outgrown: Mutex::new(Outgrown::default()),
             room: AtomicU64::new(u64::MAX),
             object_room: Arc::default(),
             began: Instant::now(),
         }
+    }
+
+    /// Shards count what happens to them here.
+    #[must_use]
+    pub fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The shard of a type in a representation, opened now if it was not.
@@ -137,7 +146,7 @@ impl Registry {
                 let resource = Arc::clone(resource);
                 let shard =
                     Shard::new(id, resource, fingerprint, representation, self.budget, hubs);
-                let shard = shard.sharing(Arc::clone(&self.history_room));
+                let shard = shard.sharing(Arc::clone(&self.history_room)).counting(&self.metrics);
                 let shard = if must { shard } else { shard.within(Arc::clone(&self.object_room)) };
                 let shard = Arc::new(shard);
                 let filler = (self.start)(Arc::clone(&shard));

@@ -33,9 +33,11 @@ use crate::{
         watch_event::ReceivedEvent,
     },
     sync::{Mutex, Published},
+    telemetry::metrics::Metrics,
 };
 
 use super::{
+    counted::Counted,
     history_room::HistoryRoom,
     hub::{Hub, Message},
     object_room::{FillRoom, ObjectRoom},
@@ -110,6 +112,7 @@ pub struct Shard {
     history_room: Arc<HistoryRoom>,
     /// What objects may take; `None` without a limit.
     object_room: Option<Arc<ObjectRoom>>,
+    counted: Option<Counted>,
 }
 
 // === impl Shard ===
@@ -137,7 +140,20 @@ impl Shard {
             hubs,
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
             object_room: None,
+            counted: None,
         }
+    }
+
+    /// Counts what happens to it.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        let counted = Some(Counted::new(metrics, &self.key));
+        Self { counted, ..self }
+    }
+
+    /// What counts, if anything does.
+    pub fn counted(&self) -> Option<&Counted> {
+        self.counted.as_ref()
     }
 
     /// Extends its log only as far as the room that it shares with others allows.
@@ -235,6 +251,9 @@ impl Shard {
             }
         }
         self.publish(&cache, |progress| progress.failure = None);
+        if let Some(counted) = &self.counted {
+            counted.received(published.events);
+        }
         outcome.map(|()| published.events)
     }
 
@@ -318,6 +337,7 @@ impl Shard {
         let (audiences, unindexed_audiences) = cache.audiences().len();
         let objects = self.published.load().as_ref().map_or(0, |snapshot| snapshot.objects.len());
         let past_bytes = cache.past().map_or(0, PastStates::bytes);
+        let log_events = cache.history_len();
         drop(cache);
         // A walk over all pages, not under the lock.
         let deflated_bytes =
@@ -326,6 +346,7 @@ impl Shard {
             objects,
             object_bytes: object_bytes + deflated_bytes,
             deflated_bytes,
+            log_events,
             log_bytes,
             past_bytes,
             watchers,
@@ -377,6 +398,8 @@ pub struct Figures {
     pub object_bytes: u64,
     /// Bytes of the deflated forms alone.
     pub deflated_bytes: u64,
+    /// Events in the log.
+    pub log_events: usize,
     /// Bytes kept alive by the log.
     pub log_bytes: u64,
     /// Bytes that older states hold beyond the present one, as counted last.

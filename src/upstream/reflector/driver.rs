@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use tokio::{
     sync::watch,
@@ -22,6 +22,7 @@ use crate::{
         object_room::{FillRoom, NoRoom},
         shard::{Progress, Shard},
     },
+    telemetry::metrics::cache::Cause,
     upstream::{
         Lane, RequestBody, Upstream, UpstreamBody,
         probe::{Probed, sample},
@@ -32,6 +33,10 @@ use crate::{
         },
     },
 };
+
+mod refill;
+
+use self::refill::Refill;
 
 /// What the reflectors of one upstream share; cloning shares it.
 #[derive(Clone)]
@@ -76,11 +81,13 @@ pub async fn run(shard: Arc<Shard>, surroundings: Surroundings) {
         expected: None,
         learning: None,
         filling: None,
+        refill: Refill::default(),
     };
     loop {
         // Whatever the machine wanted to go on with is gone.
         if driver.was_cleared() {
             driver.expected = None;
+            driver.refill.cause = Cause::Cleared;
             driver.reflector.begin_anew(Instant::now());
         }
         if driver.reflector.is_about_to_fill() {
@@ -107,6 +114,7 @@ struct Driver {
     learning: Option<Learning>,
     /// Held from the first request of a fill to its end.
     filling: Option<Filling>,
+    refill: Refill,
 }
 
 /// What a fill under way has taken.
@@ -156,6 +164,7 @@ impl Driver {
             self.expected = None;
         }
         if ask.begins_fill {
+            self.refill.begins(&self.shard);
             self.shard.expect_fill();
         }
         let mut effects = Vec::new();
@@ -164,6 +173,9 @@ impl Driver {
                 self.reflector.failed(&reason, Instant::now(), &mut effects);
             }
             Ok(response) => {
+                if response.status() == StatusCode::GONE {
+                    self.refill.cause = Cause::Expired;
+                }
                 let retry_after = retry_after(response.headers());
                 let (verdict, effect) =
                     self.reflector.answered(response.status(), retry_after, Instant::now());
@@ -173,7 +185,7 @@ impl Driver {
                 }
             }
         }
-        self.act(effects);
+        self.act(effects, Instant::now());
         self.note_filling();
     }
 
@@ -202,7 +214,7 @@ impl Driver {
         };
         let mut effects = Vec::new();
         self.reflector.probed(standing, Instant::now(), &mut effects);
-        self.act(effects);
+        self.act(effects, Instant::now());
     }
 
     fn judge(&mut self, probed: Probed, held: Option<&Snapshot>) -> Standing {
@@ -212,6 +224,7 @@ impl Driver {
             if self.cleared.borrow().cleared == self.seen {
                 (self.surroundings.went_back)(&self.shard, &violation);
             }
+            self.refill.cause = Cause::Cleared;
             return Standing::WentBack;
         }
         let until = Instant::now() + CATCHING_UP;
@@ -233,11 +246,13 @@ impl Driver {
             self.expected = None;
             if !follows {
                 (self.surroundings.went_back)(&self.shard, &Violation::Rewritten { found, shown });
+                self.refill.cause = Cause::Cleared;
                 self.reflector.begin_anew(Instant::now());
             }
         } else if Instant::now() >= *until {
             info!(shard = %self.shard.key(), "a resumed stream does not catch up: filling anew");
             self.expected = None;
+            self.refill.cause = Cause::Stalled;
             self.reflector.begin_anew(Instant::now());
         }
     }
@@ -260,6 +275,8 @@ impl Driver {
                     continue;
                 }
             };
+            // Bursts count from here: decoding them is part of their delay.
+            let received = Instant::now();
             match frame {
                 // What was expected did not come: said below.
                 Err(_) if catching_up.is_some() => {}
@@ -275,18 +292,20 @@ impl Driver {
                 }
                 Ok(None) => {
                     let codec = Arc::clone(self.shard.codec());
+                    self.refill.cause = Cause::Ended;
                     self.reflector.ended(&codec, Instant::now(), &mut effects);
-                    self.act(effects);
+                    self.act(effects, received);
                     return;
                 }
                 Ok(Some(Ok(frame))) => {
                     if let Ok(chunk) = frame.into_data() {
                         let codec = Arc::clone(self.shard.codec());
-                        self.reflector.received(chunk, &codec, Instant::now(), &mut effects);
+                        self.refill.cause = Cause::Broken;
+                        self.reflector.received(chunk, &codec, received, &mut effects);
                     }
                 }
             }
-            self.act(effects);
+            self.act(effects, received);
             self.note_filling();
         }
     }
@@ -301,7 +320,8 @@ impl Driver {
             Some(Box::pin(async move { template::learn(&shard, &upstream, version).await }));
     }
 
-    fn act(&mut self, effects: Vec<Effect>) {
+    /// Performs what came of something received then.
+    fn act(&mut self, effects: Vec<Effect>, received: Instant) {
         for effect in effects {
             let outcome = match effect {
                 Effect::Template(template) => {
@@ -316,6 +336,9 @@ impl Driver {
                         filling.room.settle();
                     }
                     self.learn(version);
+                    if let Ok(fill) = filled {
+                        self.refill.ends(&self.shard, fill);
+                    }
                     filled.map(|fill| match fill {
                         Fill::Void => {}
                         Fill::First => info!(shard = %self.shard.key(), count, %version, "filled"),
@@ -327,7 +350,7 @@ impl Driver {
                         }
                     })
                 }
-                Effect::Apply(burst) => self.shard.apply(burst, Instant::now()).map(|_| ()),
+                Effect::Apply(burst) => self.shard.apply(burst, received).map(|_| ()),
                 Effect::Failure(reason) => {
                     warn!(shard = %self.shard.key(), reason, "the shard's upstream stream broke");
                     self.shard.set_failure(&reason);
@@ -335,14 +358,18 @@ impl Driver {
                 }
                 Effect::Withdraw { reason, unfillable } => {
                     warn!(shard = %self.shard.key(), reason, "upstream's state cannot be kept");
+                    self.refill.cause = Cause::Withdrawn;
+                    self.refill.begins(&self.shard);
                     self.shard.withdraw(&reason, unfillable);
                     Ok(())
                 }
             };
             if let Err(violation) = outcome {
                 warn!(shard = %self.shard.key(), %violation, "filling the shard anew");
+                self.refill.cause = Cause::Violation;
                 if violation.is_a_restore() {
                     (self.surroundings.went_back)(&self.shard, &violation);
+                    self.refill.cause = Cause::Cleared;
                 }
                 self.reflector.begin_anew(Instant::now());
                 return;

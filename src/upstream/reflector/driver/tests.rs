@@ -60,6 +60,7 @@ fn driver() -> Driver {
         expected: None,
         learning: None,
         filling: None,
+        refill: Refill::default(),
     }
 }
 
