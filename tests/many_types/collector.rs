@@ -1,6 +1,7 @@
 //! A cluster of many custom types, and the garbage collector of kube-controller-manager, which watches all of them through
 //! the gateway.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,9 @@ pub(crate) async fn watches_every_type(cluster: Arc<Cluster>) -> Result<()> {
     let flags = ["--controllers=garbage-collector-controller"];
     let _manager = cluster.start_controller_manager(&ground.kubeconfig(CONTROLLERS)?, &flags)?;
     let is_filled = |counts: &crate::fills::Counts| {
-        (0..types).all(|number| counts.by_path.contains_key(&cluster_path(number)))
+        let filled = counts.by_path.keys().filter_map(|path| path.split(' ').next());
+        let filled: BTreeSet<&str> = filled.collect();
+        (0..types).all(|number| filled.contains(cluster_path(number).as_str()))
     };
     until("every type is filled", patience, || async {
         Ok(fills.with(is_filled)
