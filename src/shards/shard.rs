@@ -110,9 +110,9 @@ pub struct Shard {
     hubs: Arc<[Arc<Hub>]>,
     /// What the logs of all shards together may take at their beginnings.
     history_room: Arc<HistoryRoom>,
-    counted: Option<Counted>,
     /// What objects may take; `None` without a limit.
     object_room: Option<Arc<ObjectRoom>>,
+    counted: Option<Counted>,
 }
 
 // === impl Shard ===
@@ -139,8 +139,8 @@ impl Shard {
             progress: watch::Sender::new(Progress::default()),
             hubs,
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
-            counted: None,
             object_room: None,
+            counted: None,
         }
     }
 
@@ -396,10 +396,10 @@ pub struct Figures {
     pub objects: usize,
     /// Bytes of the objects, pages and indexes, deflated forms included.
     pub object_bytes: u64,
-    /// Events in the log.
-    pub log_events: usize,
     /// Bytes of the deflated forms alone.
     pub deflated_bytes: u64,
+    /// Events in the log.
+    pub log_events: usize,
     /// Bytes kept alive by the log.
     pub log_bytes: u64,
     /// Bytes that older states hold beyond the present one, as counted last.

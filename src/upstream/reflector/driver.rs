@@ -37,6 +37,7 @@ use crate::{
 mod refill;
 
 use self::refill::Refill;
+
 /// What the reflectors of one upstream share; cloning shares it.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -79,8 +80,8 @@ pub async fn run(shard: Arc<Shard>, surroundings: Surroundings) {
         seen,
         expected: None,
         learning: None,
-        refill: Refill::default(),
         filling: None,
+        refill: Refill::default(),
     };
     loop {
         // Whatever the machine wanted to go on with is gone.
@@ -111,9 +112,9 @@ struct Driver {
     expected: Option<Expected>,
     /// A bookmark on its way, where the fill brought none.
     learning: Option<Learning>,
-    refill: Refill,
     /// Held from the first request of a fill to its end.
     filling: Option<Filling>,
+    refill: Refill,
 }
 
 /// What a fill under way has taken.

@@ -59,8 +59,8 @@ fn driver() -> Driver {
         seen: 0,
         expected: None,
         learning: None,
-        refill: Refill::default(),
         filling: None,
+        refill: Refill::default(),
     }
 }
 
