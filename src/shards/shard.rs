@@ -30,7 +30,7 @@ use crate::{
     },
     codec::{
         ResourceCodec, bookmark_template::BookmarkTemplate, object::Representation,
-        watch_event::WatchEvent,
+        watch_event::ReceivedEvent,
     },
     sync::{Mutex, Published},
     telemetry::metrics::Metrics,
@@ -216,7 +216,11 @@ impl Shard {
     ///
     /// # Errors
     /// The burst does not continue the cache; what came before the fault is applied.
-    pub fn apply(&self, burst: Vec<WatchEvent>, now: Instant) -> Result<usize, Violation> {
+    pub fn apply(
+        &self,
+        burst: Vec<impl Into<ReceivedEvent>>,
+        now: Instant,
+    ) -> Result<usize, Violation> {
         let mut cache = self.cache.lock();
         let (published, outcome) = cache.apply(burst, now);
         for (audience, cores, batch) in published.batches {
