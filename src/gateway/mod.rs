@@ -233,6 +233,10 @@ impl Gateway {
             Credential::Nothing | Credential::Unclear => Lane::Unproven,
         };
         let asks_watch = read::is_watch(&request);
+        let lane = match lane {
+            Lane::Client if !asks_watch => Lane::ClientBrief,
+            lane => lane,
+        };
         let answer = forwarder.forward(request, lane, connection.peer).await;
         if let Credential::Bearer(token) = credential {
             match answer.status() {
