@@ -71,6 +71,8 @@ pub struct Published {
     pub batches: Vec<(AudienceId, Vec<CoreId>, Arc<Batch>)>,
     /// Events applied.
     pub events: usize,
+    /// What they weigh together.
+    pub weight: u64,
 }
 
 /// A stream that does not continue what the cache holds; the shard must be filled anew.
@@ -342,6 +344,7 @@ impl WatchCache {
         for concern in self.audiences.concerned(&event) {
             concerns.add(concern.audience, Arc::clone(&event), concern.kind);
         }
+        published.weight += event.weight();
         contents.log.push(event, now);
         published.events += 1;
         Ok(())

@@ -19,6 +19,7 @@ pub mod body;
 mod collapse;
 pub mod decide;
 pub mod encoding;
+mod enrolment;
 pub mod forward;
 pub mod headers;
 pub mod health;

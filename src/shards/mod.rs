@@ -12,10 +12,12 @@ pub mod history_room;
 pub mod hub;
 mod outgrown;
 pub mod pressure;
+pub mod readers;
 pub mod rebuilds;
 pub mod registry;
 pub mod shard;
 pub mod subscription;
+pub mod turnover;
 
 #[cfg(test)]
 mod tests;

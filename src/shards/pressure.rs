@@ -1,12 +1,12 @@
 //! What happens when memory is short.
 //!
-//! Objects over their budget: the older states that are kept for lists in pages go first; then shards
-//! that nobody watches are closed, least recently used first, and until there is room again no
+//! Objects over their budget: the older states that are kept for lists in pages go first; then
+//! clients that do not take what they asked for are cut off (see `readers.rs`); then shards that nobody watches are closed, least recently used first, and until there is room again no
 //! further shard is opened: what needs one is forwarded. What was closed is opened again when it fits,
 //! or after a pause that grows each time (see `outgrown.rs`). Shards that the operator wants are
 //! not closed, and neither are those that the gateway itself needs. Histories over theirs: the largest are cut
-//! to a common size, so that one busy resource cannot take the past of all others. Open watches are
-//! never ended for memory.
+//! to a common size, so that one busy resource cannot take the past of all others. Watches whose
+//! clients take what they are sent are never ended for memory.
 
 use std::{cmp::Reverse, sync::Arc, time::Instant};
 
@@ -27,11 +27,18 @@ pub struct Budgets {
 /// open and close the same shard over and over.
 const RESUME_PERCENT: u64 = 90;
 
+/// The part of the budget for objects that readers may at most keep alive beyond the present: one
+/// in this many.
+const READERS_SHARE: u64 = 4;
+
 /// Brings the registry's shards back into their budgets.
 pub fn relieve(registry: &Registry, budgets: Budgets) {
     let free = limit_histories(&registry.all(), budgets.history);
     registry.history_room().set(free);
-    let held = held(&registry.all(), budgets.objects);
+    let now = Instant::now();
+    let pinned = registry.readers().pinned();
+    let held = held(&registry.all(), budgets.objects.saturating_sub(pinned));
+    let held = held + relieve_readers(registry, budgets.objects, held, now);
     let enough = budgets.objects / 100 * RESUME_PERCENT;
     registry.set_room(enough.saturating_sub(held));
     if held <= budgets.objects {
@@ -62,6 +69,11 @@ pub fn relieve(registry: &Registry, budgets: Budgets) {
             return;
         }
     }
+}
+
+/// Cuts off readers that keep more alive than there is room for; returns what is left of that.
+fn relieve_readers(registry: &Registry, budget: u64, held: u64, now: Instant) -> u64 {
+    registry.readers().relieve(budget.saturating_sub(held), budget / READERS_SHARE, now)
 }
 
 /// What the shards hold in objects, and in older states as long as both fit the budget.

@@ -27,6 +27,7 @@ use super::{
     history_room::HistoryRoom,
     hub::Hub,
     outgrown::Outgrown,
+    readers::Readers,
     shard::{Shard, ShardId, ShardKey},
 };
 
@@ -47,6 +48,7 @@ pub struct Registry {
     outgrown: Mutex<Outgrown>,
     room: AtomicU64,
     began: Instant,
+    readers: Arc<Readers>,
 }
 
 /// Why a shard is opened.
@@ -90,7 +92,13 @@ impl Registry {
             outgrown: Mutex::new(Outgrown::default()),
             room: AtomicU64::new(u64::MAX),
             began: Instant::now(),
+            readers: Arc::default(),
         }
+    }
+
+    /// The readers of its shards that have not finished.
+    pub fn readers(&self) -> &Arc<Readers> {
+        &self.readers
     }
 
     /// The shard of a type in a representation, opened now if it was not.

@@ -39,6 +39,7 @@ use super::{
     history_room::HistoryRoom,
     hub::{Hub, Message},
     subscription::Subscription,
+    turnover::Turnover,
 };
 
 /// What a shard holds: one resource in one representation.
@@ -107,6 +108,7 @@ pub struct Shard {
     hubs: Arc<[Arc<Hub>]>,
     /// What the logs of all shards together may take at their beginnings.
     history_room: Arc<HistoryRoom>,
+    turnover: Arc<Turnover>,
 }
 
 // === impl Shard ===
@@ -133,6 +135,7 @@ impl Shard {
             progress: watch::Sender::new(Progress::default()),
             hubs,
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
+            turnover: Arc::default(),
         }
     }
 
@@ -178,6 +181,11 @@ impl Shard {
         self.published.load().as_ref().map(|snapshot| snapshot.resource_version)
     }
 
+    /// What has left the shard, for readers to tell what they alone keep alive.
+    pub fn turnover(&self) -> &Arc<Turnover> {
+        &self.turnover
+    }
+
     /// What the shard waits to become; see [`Shard::wait_until`].
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
@@ -202,7 +210,10 @@ impl Shard {
     /// The burst does not continue the cache; what came before the fault is applied.
     pub fn apply(&self, burst: Vec<WatchEvent>, now: Instant) -> Result<usize, Violation> {
         let mut cache = self.cache.lock();
+        let (_, logged) = cache.resident_bytes();
         let (published, outcome) = cache.apply(burst, now);
+        let (_, left) = cache.resident_bytes();
+        self.turnover.add(published.weight, (logged + published.weight).saturating_sub(left));
         for (audience, cores, batch) in published.batches {
             for core in cores {
                 if let Some(hub) = self.hubs.get(usize::from(core.0)) {

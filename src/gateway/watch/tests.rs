@@ -98,6 +98,7 @@ impl World {
             grant: self.grant(|| Ok(Decision::Allowed)),
             draining: self.draining.clone(),
             max_frame,
+            enrolment: None,
         }
     }
 
