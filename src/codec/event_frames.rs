@@ -24,7 +24,7 @@ use super::{
 };
 use crate::api::version::ResourceVersion;
 
-/// Around the object in a JSON event.
+/// What stands around type and object of an event in JSON.
 const OPENING: &str = r#"{"type":""#;
 const OBJECT: &str = r#"","object":"#;
 const CLOSING: &str = "}\n";
@@ -72,6 +72,12 @@ impl ResourceCodec {
     /// The event that an object came, changed or went, as sent to a watcher.
     pub fn frame_event(&self, kind: EventKind, object: &Object, form: Form) -> Bytes {
         self.single_object(object, form).frame(kind.as_str())
+    }
+
+    /// Whether `wire` is what [`Self::frame_event`] would make of the object in the form in which it
+    /// is held.
+    pub(super) fn is_framed_as(&self, kind: EventKind, object: &Object, wire: &[u8]) -> bool {
+        self.single_object(object, self.held_form()).is_framed_as(kind.as_str(), wire)
     }
 
     /// The DELETED event for an object that left a selector, or is gone: what it was, at the
@@ -264,6 +270,17 @@ impl SingleObject<'_> {
             Head::Json(_, suffix) => buffer.extend_from_slice(suffix.as_bytes()),
             Head::Enveloped(_) | Head::EnvelopedField(_) => Envelope::append_tail(buffer),
         }
+    }
+
+    /// Whether `wire` is what [`Self::frame`] would make. A content that is a part of `wire` is not
+    /// looked at.
+    fn is_framed_as(&self, event_type: &str, wire: &[u8]) -> bool {
+        let mut head = Vec::with_capacity(128);
+        self.append_frame_head(&mut head, event_type);
+        let mut tail = Vec::with_capacity(8);
+        self.append_frame_tail(&mut tail);
+        let inside = wire.strip_prefix(&head[..]).and_then(|rest| rest.strip_suffix(&tail[..]));
+        inside.is_some_and(|inside| std::ptr::eq(inside, self.content) || inside == self.content)
     }
 
     /// The object in a watch event, as it goes over the wire.

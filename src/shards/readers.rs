@@ -116,8 +116,12 @@ impl Readers {
         cut: impl Fn() + Send + Sync + 'static,
     ) -> Reader {
         let moved = Arc::new(AtomicBool::new(true));
-        let enrolled =
-            Enrolled { holding, moved: Arc::clone(&moved), last: Instant::now(), cut: Box::new(cut) };
+        let enrolled = Enrolled {
+            holding,
+            moved: Arc::clone(&moved),
+            last: Instant::now(),
+            cut: Box::new(cut),
+        };
         let key = self.enrolled.lock().insert(enrolled);
         Reader { readers: Arc::clone(self), key, moved }
     }

@@ -30,12 +30,14 @@ use crate::{
     },
     codec::{
         ResourceCodec, bookmark_template::BookmarkTemplate, object::Representation,
-        watch_event::WatchEvent,
+        watch_event::ReceivedEvent,
     },
     sync::{Mutex, Published},
+    telemetry::metrics::Metrics,
 };
 
 use super::{
+    counted::Counted,
     history_room::HistoryRoom,
     hub::{Hub, Message},
     subscription::Subscription,
@@ -109,6 +111,7 @@ pub struct Shard {
     /// What the logs of all shards together may take at their beginnings.
     history_room: Arc<HistoryRoom>,
     turnover: Arc<Turnover>,
+    counted: Option<Counted>,
 }
 
 // === impl Shard ===
@@ -136,7 +139,20 @@ impl Shard {
             hubs,
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
             turnover: Arc::default(),
+            counted: None,
         }
+    }
+
+    /// Counts what happens to it.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        let counted = Some(Counted::new(metrics, &self.key));
+        Self { counted, ..self }
+    }
+
+    /// What counts, if anything does.
+    pub fn counted(&self) -> Option<&Counted> {
+        self.counted.as_ref()
     }
 
     /// Extends its log only as far as the room that it shares with others allows.
@@ -208,12 +224,16 @@ impl Shard {
     ///
     /// # Errors
     /// The burst does not continue the cache; what came before the fault is applied.
-    pub fn apply(&self, burst: Vec<WatchEvent>, now: Instant) -> Result<usize, Violation> {
+    pub fn apply(
+        &self,
+        burst: Vec<impl Into<ReceivedEvent>>,
+        now: Instant,
+    ) -> Result<usize, Violation> {
         let mut cache = self.cache.lock();
-        let (_, logged) = cache.resident_bytes();
+        let before = cache.forgotten_bytes();
         let (published, outcome) = cache.apply(burst, now);
-        let (_, left) = cache.resident_bytes();
-        self.turnover.add(published.weight, (logged + published.weight).saturating_sub(left));
+        self.turnover.add_events(published.events, published.weight);
+        self.turnover.add(0, cache.forgotten_bytes() - before);
         for (audience, cores, batch) in published.batches {
             for core in cores {
                 if let Some(hub) = self.hubs.get(usize::from(core.0)) {
@@ -222,6 +242,9 @@ impl Shard {
             }
         }
         self.publish(&cache, |progress| progress.failure = None);
+        if let Some(counted) = &self.counted {
+            counted.received(published.events);
+        }
         outcome.map(|()| published.events)
     }
 
@@ -308,6 +331,7 @@ impl Shard {
         Figures {
             objects,
             object_bytes,
+            log_events: cache.history_len(),
             log_bytes,
             past_bytes,
             watchers,
@@ -357,6 +381,8 @@ pub struct Figures {
     pub objects: usize,
     /// Bytes of the objects, pages and indexes.
     pub object_bytes: u64,
+    /// Events in the log.
+    pub log_events: usize,
     /// Bytes kept alive by the log.
     pub log_bytes: u64,
     /// Bytes that older states hold beyond the present one, as counted last.

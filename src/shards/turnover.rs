@@ -1,9 +1,8 @@
 //! How much of a shard has gone since a reader began: what the reader alone may keep alive.
 //!
 //! Two sums of bytes that only grow. A reader notes one of them at its begin; what it keeps beyond
-//! the present is at most what the sum grew by since. The sums count whole events (see
-//! [`Event::weight`](crate::cache::event::Event::weight)), which is no less than the parts of pages
-//! that they displaced, so the estimate is on the safe side and costs two additions per burst.
+//! the present is at most what the sum grew by since. An event counts more than it can displace of
+//! pages and nodes, so the estimate is on the safe side; it costs a few additions per burst.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +12,9 @@ pub struct Turnover {
     replaced: AtomicU64,
     forgotten: AtomicU64,
 }
+
+/// A change copies the nodes on one path through the map.
+const NODES: u64 = 4 << 10;
 
 // === impl Turnover ===
 
@@ -25,6 +27,13 @@ impl Turnover {
     /// Bytes of events that the log has let go.
     pub fn forgotten(&self) -> u64 {
         self.forgotten.load(Ordering::Relaxed)
+    }
+
+    /// Counts events that changed the state, and what they weigh together. A page is written anew
+    /// when a quarter of its objects changed, if they are small; an event weighs the object and the
+    /// one before it.
+    pub(super) fn add_events(&self, events: usize, weight: u64) {
+        self.add(2 * weight + events as u64 * NODES, 0);
     }
 
     /// Counts what changed the state, and what left the log.

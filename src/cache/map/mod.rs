@@ -19,6 +19,7 @@
 //! | `runs` | walking over the bytes of a list |
 //! | `shared_memory` | what several versions hold together |
 
+mod builder;
 mod deflated;
 mod iteration;
 mod key_range;
@@ -32,12 +33,17 @@ mod totals;
 #[cfg(test)]
 mod tests;
 
-use std::ops::{Bound, RangeBounds};
+use std::{
+    ops::{Bound, RangeBounds},
+    sync::Arc,
+};
 
 use node::Node;
+use page::Page;
 use totals::Totals;
 
 pub use self::{
+    builder::MapBuilder,
     iteration::{Iter, OwnedRange},
     key_range::KeyRange,
     runs::{PageRun, PageRuns, RunSegments},
@@ -68,7 +74,9 @@ impl OrderedMap {
         objects.reverse();
         objects.sort_by(|left, right| left.key().cmp(right.key()));
         objects.dedup_by(|later, kept| later.key() == kept.key());
-        Self { join, root: Node::build(join, objects) }
+        let mut builder = MapBuilder::new(join);
+        objects.into_iter().for_each(|object| builder.push(object));
+        builder.finish()
     }
 
     /// Whether both are the same version of the same map, so that no object can differ. Two maps
@@ -99,7 +107,8 @@ impl OrderedMap {
         if let Some(root) = &mut self.root {
             return root.insert_at_root(self.join, object);
         }
-        self.root = Node::build(self.join, vec![object]);
+        let page = Page::write(self.join, vec![object]);
+        self.root = Some(Node::Page(Arc::new(page)));
         None
     }
 

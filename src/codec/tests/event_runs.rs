@@ -11,7 +11,8 @@ use crate::codec::{
 /// The sample pod with an annotation that makes it long.
 fn long(codec: &ResourceCodec) -> Object {
     let pad = "x".repeat(3000);
-    let pod = POD.replacen(r#""metadata":{"#, &format!(r#""metadata":{{"generateName":"{pad}","#), 1);
+    let pod =
+        POD.replacen(r#""metadata":{"#, &format!(r#""metadata":{{"generateName":"{pad}","#), 1);
     codec.decode_object(pod.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -48,9 +48,8 @@ impl Shard {
     /// Changes how many bytes the log may keep.
     pub fn limit_log(&self, bytes: u64, now: Instant) {
         let mut cache = self.cache.lock();
-        let (_, before) = cache.resident_bytes();
+        let before = cache.forgotten_bytes();
         cache.limit_log(bytes, now);
-        let (_, after) = cache.resident_bytes();
-        self.turnover.add(0, before.saturating_sub(after));
+        self.turnover.add(0, cache.forgotten_bytes() - before);
     }
 }

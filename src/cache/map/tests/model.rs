@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, io::Read, ops::Bound, sync::Arc};
 use bytes::{Buf, Bytes};
 use compact_str::CompactString;
 use flate2::read::GzDecoder;
-use smallvec::smallvec;
 
 use super::super::OrderedMap;
 use crate::{
@@ -31,8 +30,8 @@ pub(super) fn object(key: &str, length: usize, version: u64) -> Object {
         attributes: Arc::new(ObjectAttributes {
             key: ObjectKey::new(namespace, name),
             resource_version: ResourceVersion::new(version).unwrap(),
-            labels: Box::new([label]),
-            fields: smallvec![],
+            labels: Arc::new([label]),
+            fields: Box::default(),
             metadata: 0..0,
             resource_version_span: 0..0,
         }),
