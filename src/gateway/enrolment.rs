@@ -28,9 +28,14 @@ pub struct Enrolment {
 // === impl Enrolment ===
 
 impl Enrolment {
+    /// For what this cutter ends.
+    pub(super) const fn new(readers: Arc<Readers>, cutter: Cutter) -> Self {
+        Self { readers, cutter }
+    }
+
     /// For the exchange that the calling task answers; `None` where nothing could end it.
     pub(super) fn of_this_exchange(readers: &Arc<Readers>) -> Option<Self> {
-        Some(Self { readers: Arc::clone(readers), cutter: Cutter::current()? })
+        Some(Self::new(Arc::clone(readers), Cutter::current()?))
     }
 
     /// A reader that keeps this alive.

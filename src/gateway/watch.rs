@@ -196,6 +196,12 @@ impl WatchBody {
         self
     }
 
+    fn note_progress(&self) {
+        if let Some(reader) = &self.reader {
+            reader.moved();
+        }
+    }
+
     fn hold(&mut self, holding: Holding) {
         self.reader = self.enrolment.as_ref().map(|enrolment| enrolment.enrol(holding));
     }
@@ -208,13 +214,12 @@ impl WatchBody {
         }
         if self.pending.len() < self.max_frame && self.poll_fill(context).is_pending() {
             // The scan found nothing yet but has more to look at; others come first.
+            self.note_progress();
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         if !self.pending.is_empty() {
-            if let Some(reader) = &self.reader {
-                reader.moved();
-            }
+            self.note_progress();
             return Poll::Ready(Some(self.take_frame()));
         }
         match self.phase {

@@ -111,6 +111,7 @@ pub struct Shard {
     /// What the logs of all shards together may take at their beginnings.
     history_room: Arc<HistoryRoom>,
     turnover: Arc<Turnover>,
+    log_beginnings: Mutex<LogBeginnings>,
     counted: Option<Counted>,
 }
 
@@ -139,6 +140,7 @@ impl Shard {
             hubs,
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
             turnover: Arc::default(),
+            log_beginnings: Mutex::new(LogBeginnings::default()),
             counted: None,
         }
     }

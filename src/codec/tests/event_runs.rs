@@ -1,4 +1,4 @@
-//! Runs of events: the bytes of single frames, with the objects' own shared.
+//! Runs of events: the bytes of single frames, with those of long objects shared.
 
 use super::samples::*;
 use crate::codec::{
@@ -8,29 +8,46 @@ use crate::codec::{
     watch_event::{EventKind, Form},
 };
 
-/// The sample pod with an annotation that makes it long.
-fn long(codec: &ResourceCodec) -> Object {
-    let pad = "x".repeat(3000);
-    let pod =
-        POD.replacen(r#""metadata":{"#, &format!(r#""metadata":{{"generateName":"{pad}","#), 1);
-    codec.decode_object(pod.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
+const KINDS: [EventKind; 3] = [EventKind::Added, EventKind::Modified, EventKind::Deleted];
+
+/// The run's frames in pieces, which must read as the single frames do.
+fn run(codec: &ResourceCodec, objects: &[&Object], form: Form) -> Vec<bytes::Bytes> {
+    let mut run = EventRun::default();
+    let mut expected = Vec::new();
+    for object in objects {
+        for kind in KINDS {
+            run.push(codec, kind, object, form);
+            expected.extend_from_slice(&codec.frame_event(kind, object, form));
+        }
+    }
+    let segments = run.finish();
+    let pieces: Vec<_> = segments.iter().cloned().collect();
+    assert_eq!(pieces.concat(), expected);
+    pieces
 }
 
 #[test]
-fn are_the_frames_one_after_the_other() {
-    let forms = [Form::Full, Form::Metadata];
-    for (codec, short) in [json_pod(), json_widget(), protobuf_pod_object()] {
-        for form in forms.into_iter().filter(|form| codec.offers(*form)) {
-            let mut run = EventRun::default();
-            let mut expected = Vec::new();
-            for kind in [EventKind::Added, EventKind::Modified, EventKind::Deleted] {
-                run.push(&codec, kind, &short, form);
-                expected.extend_from_slice(&codec.frame_event(kind, &short, form));
-            }
-            let segments = run.finish();
-            assert_eq!(segments.segment_count(), 1, "short objects are joined");
-            assert_eq!(segments.iter().flatten().copied().collect::<Vec<_>>(), expected);
+fn short_objects_are_joined() {
+    for (codec, object) in [json_pod(), json_widget(), protobuf_pod_object()] {
+        for form in [Form::Full, Form::Metadata].into_iter().filter(|form| codec.offers(*form)) {
+            assert_eq!(run(&codec, &[&object, &object], form).len(), 1);
         }
     }
     assert!(EventRun::default().finish().is_empty());
+}
+
+#[test]
+fn long_objects_are_shared() {
+    let (codec, short) = json_pod();
+    let named = format!(r#""name":"a","generateName":"{}","#, "x".repeat(3000));
+    let long = POD.replacen(r#""name":"a","#, &named, 1);
+    let long = object_of(&codec, json_event("ADDED", &long));
+    for form in [Form::Full, Form::Metadata] {
+        let pieces = run(&codec, &[&short, &long, &short], form);
+        assert_eq!(pieces.len(), 7, "three times the object, and what stands around them");
+        let core = long.core.as_ptr_range();
+        for piece in pieces.iter().skip(1).step_by(2) {
+            assert!(core.contains(&piece.as_ptr()) && piece.len() > 3000);
+        }
+    }
 }

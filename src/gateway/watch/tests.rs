@@ -2,6 +2,7 @@
 //! evaluation of the same history gives, and when it is sent. No real time passes.
 
 mod joined;
+mod readers;
 mod scripted_upstream;
 mod simulation;
 mod verdict;
