@@ -20,6 +20,7 @@ pub mod body;
 mod collapse;
 pub mod decide;
 pub mod encoding;
+mod enrolment;
 pub mod forward;
 pub mod headers;
 pub mod health;

@@ -427,8 +427,7 @@ impl Opener {
                 state.http2 = true;
                 let idle_since = Instant::now();
                 let (number, home) = (self.number, self.home);
-                let mut shared =
-                    Shared { number, home, sender, allowed, streams: 0, idle_since };
+                let mut shared = Shared { number, home, sender, allowed, streams: 0, idle_since };
                 let lease = shared.lease(&self.pool, false);
                 if current {
                     state.shared.push(shared);
