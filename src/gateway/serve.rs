@@ -116,6 +116,28 @@ impl Server {
             begin::cover(&self.histories, &shard, request).await;
         }
         let authorized = self.renew(authorized).await?;
+        let shares = enrolment::shares_bytes(&read, &shard);
+        let response = self.answer(read, &shard, &readable, authorized, circumstances).await?;
+        let enrolment = Enrolment::of_this_exchange(self.registry.readers());
+        let holding = |length| {
+            if shares {
+                begun.state(&shard, &readable.snapshot, length)
+            } else {
+                Holding::Alone(length)
+            }
+        };
+        Ok(response.map(|body| body.enrolled(enrolment.as_ref(), holding)))
+    }
+
+    /// The answer from a state that is new enough.
+    async fn answer(
+        &self,
+        read: Read,
+        shard: &Arc<Shard>,
+        readable: &Readable,
+        authorized: Authorized,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Response<ResponseBody>, ForwardReason> {
         let max_frame = answer::max_frame(circumstances.connection);
         let media_type = shard.key().representation.media_type();
         let typed = |body, kind| answer::typed(body, media_type.content_type(kind));
@@ -127,10 +149,9 @@ impl Server {
             response
         };
         let scope = read.served.resource.scope;
-        let shares = enrolment::shares_bytes(&read, &shard);
         let mut response = match read.what {
             What::Get(ref key) => {
-                let found = get(&readable, &shard, key, read.source.form, authorized);
+                let found = get(readable, shard, key, read.source.form, authorized);
                 let Some(bytes) = found else {
                     return refusal::refuse(&read, &not_found(&read, key), circumstances);
                 };
@@ -138,7 +159,7 @@ impl Server {
                 whole(encoded, AnswerKind::Object)
             }
             What::List(request, audience) => {
-                let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
+                let list = make_list(readable, shard, scope, request, audience, authorized).await;
                 if list.has_more() && !self.registry.is_full() {
                     shard.keep(&readable.snapshot);
                 }
@@ -147,20 +168,12 @@ impl Server {
             What::Watch(request, audience) => {
                 let limits = self.limits(&request, authorized, circumstances);
                 let watch = (&request, audience, limits);
-                let body = self.watch(&readable, &shard, watch, circumstances)?;
+                let body = self.watch(readable, shard, watch, circumstances)?;
                 typed(body, AnswerKind::Watch)
             }
         };
         answer::complete(response.headers_mut(), read.served.warning, circumstances);
-        let enrolment = Enrolment::of_this_exchange(self.registry.readers());
-        let holding = |length| {
-            if shares {
-                begun.state(&shard, &readable.snapshot, length)
-            } else {
-                Holding::Alone(length)
-            }
-        };
-        Ok(response.map(|body| body.enrolled(enrolment.as_ref(), holding)))
+        Ok(response)
     }
 
     /// A watch, or the event with which upstream refuses one of a time that it has forgotten.
