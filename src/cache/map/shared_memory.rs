@@ -36,13 +36,14 @@ impl Counted {
     fn add_node(&mut self, node: &Node) -> u64 {
         match node {
             Node::Branch(branch) if self.addresses.insert(Arc::as_ptr(branch) as usize) => {
-                branch.nodes().map(|node| self.add_node(node)).sum()
+                let below = branch.nodes().map(|node| self.add_node(node)).sum::<u64>();
+                below + branch.places().bytes()
             }
             Node::Page(page) if self.addresses.insert(Arc::as_ptr(page) as usize) => {
                 let buffer = page.buffer();
                 let apart = page.totals().resident_bytes - buffer.len() as u64;
                 let deflated = page.deflated().get().map_or(0, |block| block.bytes.len() as u64);
-                apart + deflated + self.add_buffer(buffer)
+                apart + deflated + page.places().bytes() + self.add_buffer(buffer)
             }
             Node::Branch(_) | Node::Page(_) => 0,
         }
