@@ -13,7 +13,6 @@ use std::{
 use bytes::{Buf, Bytes};
 use compact_str::{CompactString, format_compact};
 use criterion::{Criterion, criterion_group, criterion_main};
-use smallvec::smallvec;
 use watchgate::{
     api::{object_key::ObjectKey, version::ResourceVersion},
     cache::map::OrderedMap,
@@ -75,8 +74,8 @@ fn object(random: &mut Random, number: usize, length: usize) -> Object {
         attributes: Arc::new(ObjectAttributes {
             key: ObjectKey::new(&format!("team-{:02}", number % 17), &format!("pod-{number:06}")),
             resource_version: ResourceVersion::new(version).expect("greater than zero"),
-            labels: Box::new([label("app", format_compact!("service-{}", number % 200))]),
-            fields: smallvec![format_compact!("node-{:04}", number % 1_000)],
+            labels: Arc::new([label("app", format_compact!("service-{}", number % 200))]),
+            fields: Box::new([format_compact!("node-{:04}", number % 1_000)]),
             metadata: 0..0,
             resource_version_span: 0..0,
         }),

@@ -14,7 +14,6 @@ use std::{
 use bytes::{Buf, Bytes};
 use compact_str::{CompactString, format_compact};
 use criterion::{Criterion, criterion_group, criterion_main};
-use smallvec::smallvec;
 use watchgate::{
     api::{
         object_key::ObjectKey,
@@ -70,11 +69,11 @@ fn object(number: u64, at: u64) -> Object {
         attributes: Arc::new(ObjectAttributes {
             key: ObjectKey::new(&format!("team-{:02}", number % 17), &name),
             resource_version: version(at),
-            labels: Box::new([(
+            labels: Arc::new([(
                 CompactString::from("app"),
                 format_compact!("service-{}", number % 200),
             )]),
-            fields: smallvec![format_compact!("node-{:04}", number % 1_000)],
+            fields: Box::new([format_compact!("node-{:04}", number % 1_000)]),
             metadata: 0..0,
             resource_version_span: 0..0,
         }),

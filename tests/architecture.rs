@@ -21,10 +21,10 @@ const EDGES: &str = "
     embedded  : api
     net       : runtime telemetry
     cache     : api codec
-    shards    : api cache codec sync
-    upstream  : api cache codec shards sync
+    shards    : api cache codec sync telemetry
+    upstream  : api cache codec shards sync telemetry
     identity  : telemetry upstream
-    gateway   : api cache codec config identity net shards upstream
+    gateway   : api cache codec config identity net shards telemetry upstream
     app       : api cache codec config embedded gateway identity net runtime shards telemetry upstream
 ";
 

@@ -160,7 +160,7 @@ fn agrees_with_serde_json(object: &Object, line: &[u8]) {
     assert_eq!(metadata["resourceVersion"], attributes.resource_version.to_string());
     let labels = metadata["labels"].as_object();
     assert_eq!(labels.map_or(0, serde_json::Map::len), attributes.labels.len());
-    for (key, value) in &attributes.labels {
+    for (key, value) in attributes.labels.iter() {
         assert_eq!(metadata["labels"][key.as_str()], value.as_str());
     }
     let inner: serde_json::Value = serde_json::from_slice(&object.metadata()).expect("JSON");

@@ -20,6 +20,7 @@ use crate::{
     embedded::{self, ApiServer, StorageError},
     identity::credential::{BearerToken, NoRandomness},
     net::durable_file,
+    telemetry::metrics::Metrics,
     upstream::{Lane, LocalApiServer, RequestBody, Upstream, UpstreamBody},
 };
 
@@ -46,13 +47,17 @@ pub enum EmbeddedError {
 struct Local {
     server: ApiServer,
     authorization: Option<HeaderValue>,
+    metrics: Metrics,
 }
 
 /// The credential's file in the store's directory.
 const CREDENTIAL: &str = "embedded-credential";
 
 /// Opens the store and gives it with the token of its only user.
-pub(super) fn open(choice: &Storage) -> Result<(Upstream, Zeroizing<String>), EmbeddedError> {
+pub(super) fn open(
+    choice: &Storage,
+    metrics: Metrics,
+) -> Result<(Upstream, Zeroizing<String>), EmbeddedError> {
     let (storage, token) = match choice {
         Storage::InMemory => (embedded::Storage::Memory, new_token()?),
         Storage::Directory(path) => {
@@ -61,7 +66,7 @@ pub(super) fn open(choice: &Storage) -> Result<(Upstream, Zeroizing<String>), Em
         }
     };
     let server = ApiServer::open(&storage, token.clone())?;
-    let local = Local { server, authorization: BearerToken::new(&token).header() };
+    let local = Local { server, authorization: BearerToken::new(&token).header(), metrics };
     Ok((Upstream::Embedded(Arc::new(local)), token))
 }
 
@@ -111,6 +116,11 @@ impl LocalApiServer for Local {
             request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
         let server = self.server.clone();
-        Box::pin(async move { server.call(request).await.map(UpstreamBody::local) })
+        let metrics = self.metrics.clone();
+        Box::pin(async move {
+            let answer = server.call(request).await;
+            metrics.upstream.count(lane.name(), Some(answer.status()));
+            answer.map(UpstreamBody::local)
+        })
     }
 }

@@ -5,12 +5,15 @@
 
 mod client_kubeconfig;
 mod embedded;
+mod sampled;
 mod start_text;
 
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{Arc, Weak},
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -39,6 +42,7 @@ use crate::{
         registry::{Need, Registry},
         shard::Shard,
     },
+    telemetry::metrics::Metrics,
     upstream::{
         KubeApiserver, Upstream,
         discovery::{Types, driver::Discoverer},
@@ -51,7 +55,7 @@ use crate::{
     },
 };
 
-use self::{client_kubeconfig::ClientKubeconfig, start_text::Reader};
+use self::{client_kubeconfig::ClientKubeconfig, sampled::Sampled, start_text::Reader};
 
 /// A program that is ready to run.
 pub struct App {
@@ -95,6 +99,9 @@ pub enum StartError {
         /// What happened.
         source: io::Error,
     },
+    /// The metrics can't be registered.
+    #[error("the metrics can't be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// The operating system gave no random numbers.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -138,7 +145,8 @@ impl App {
         let listener = Listener::bind(config.listen)?;
         let address = listener.address();
         // First of all that is kept in the data directory: whoever has its store open owns the rest.
-        let fronted = upstream(&config.upstream)?;
+        let metrics = Metrics::new(thread::available_parallelism().map_or(1, NonZeroUsize::get));
+        let fronted = upstream(&config.upstream, &metrics)?;
         let (tls, ca_pem) = certificate(&config.certificate, address)?;
         let cores = Cores::start_all().map_err(StartError::Runtime)?;
         let kubeconfig = ClientKubeconfig::new(address, ca_pem, fronted.token);
@@ -146,10 +154,11 @@ impl App {
             .map(|core| Arc::new(Hub::new(CoreId(u16::try_from(core).unwrap_or(u16::MAX)))))
             .collect();
         let floors = Floors::default();
-        let (registry, went_back) = registry(config, &cores, &fronted.upstream, &hubs, &floors);
+        let (registry, went_back) =
+            registry(config, &cores, &fronted.upstream, (&hubs, &metrics), &floors);
         let types = Types::default();
-        let access = Access::new(fronted.upstream.clone())?;
-        let proofs = Arc::new(Proofs::new(fronted.upstream.clone(), went_back));
+        let access = Access::new(fronted.upstream.clone(), metrics.clone())?;
+        let proofs = Arc::new(Proofs::new(fronted.upstream.clone(), went_back, metrics.clone()));
         let histories =
             Histories::new(fronted.upstream.clone(), floors, cores.background().clone());
         let stop = CancellationToken::new();
@@ -165,21 +174,25 @@ impl App {
         let gateway = Gateway::new(Parts {
             types: types.clone(),
             policies: config.resource_policies.clone(),
-            access,
+            access: access.clone(),
             server,
             forwarder: Forwarder::new(fronted.upstream.clone(), tunnels),
+            metrics: metrics.clone(),
+            exposition: metrics.exposition()?,
             readiness: readiness(types.clone()),
         });
+        let budgets = Budgets {
+            objects: config.cache_memory.bytes(),
+            history: config.history_memory.bytes(),
+        };
+        let sampled = Sampled { upstream: fronted.upstream.clone(), access, budgets };
+        sampled.read_by(&metrics, &registry, &cores);
         let discoverer = Discoverer::new(fronted.upstream, Arc::clone(&registry), types.clone());
         let eager = config
             .resource_policies
             .eager()
             .map(|resource| (resource.group.clone(), resource.resource.clone()))
             .collect();
-        let budgets = Budgets {
-            objects: config.cache_memory.bytes(),
-            history: config.history_memory.bytes(),
-        };
         let background = Background { hubs, registry, discoverer, types, eager, budgets, stop };
         Ok(Self { cores, listener, tls, gateway, background, fronts: fronted.name, kubeconfig })
     }
@@ -301,10 +314,10 @@ struct Fronted {
     token: Option<Zeroizing<String>>,
 }
 
-fn upstream(choice: &UpstreamChoice) -> Result<Fronted, StartError> {
+fn upstream(choice: &UpstreamChoice, metrics: &Metrics) -> Result<Fronted, StartError> {
     let access = match choice {
         UpstreamChoice::Embedded(storage) => {
-            let (upstream, token) = embedded::open(storage)?;
+            let (upstream, token) = embedded::open(storage, metrics.clone())?;
             let name = embedded::describe(storage);
             return Ok(Fronted { upstream, name, token: Some(token) });
         }
@@ -319,7 +332,7 @@ fn upstream(choice: &UpstreamChoice) -> Result<Fronted, StartError> {
         UpstreamChoice::InCluster { .. } => ClusterAccess::in_cluster()?,
     };
     let name = format!("the API server at {}", access.endpoint.label());
-    let server = KubeApiserver::new(access, ConnectionLimits::default())?;
+    let server = KubeApiserver::counting(access, ConnectionLimits::default(), metrics.clone())?;
     Ok(Fronted { upstream: server.into(), name, token: None })
 }
 
@@ -344,12 +357,12 @@ fn registry(
     config: &Config,
     cores: &Cores,
     upstream: &Upstream,
-    hubs: &Arc<[Arc<Hub>]>,
+    (hubs, metrics): (&Arc<[Arc<Hub>]>, &Metrics),
     floors: &Floors,
 ) -> (Arc<Registry>, WentBack) {
     let budget = LogBudget { bytes: config.history_memory.bytes(), age: LOG_AGE };
     let registry = Arc::new_cyclic(|registry: &Weak<Registry>| {
-        let told = when_it_went_back(Weak::clone(registry), floors.clone());
+        let told = when_it_went_back(Weak::clone(registry), floors.clone(), metrics.clone());
         let (upstream, runtime) = (upstream.clone(), cores.background().clone());
         let (tasks, registry) = (cores.background_tasks().clone(), Weak::clone(registry));
         let stopping = cores.stopping().clone();
@@ -372,15 +385,16 @@ fn registry(
             });
             aborted
         });
-        Registry::new(Arc::clone(hubs), budget, start)
+        Registry::new(Arc::clone(hubs), budget, start).counting(metrics.clone())
     });
-    let went_back = when_it_went_back(Arc::downgrade(&registry), floors.clone());
+    let went_back = when_it_went_back(Arc::downgrade(&registry), floors.clone(), metrics.clone());
     (registry, went_back)
 }
 
 /// Drops everything that is cached: the store behind is not the one that was shown.
-fn when_it_went_back(registry: Weak<Registry>, floors: Floors) -> WentBack {
+fn when_it_went_back(registry: Weak<Registry>, floors: Floors, metrics: Metrics) -> WentBack {
     Arc::new(move |shard, violation| {
+        metrics.cache.went_back();
         error!(shard = %shard.key(), %violation, "dropping everything that is cached");
         floors.forget();
         if let Some(registry) = registry.upgrade() {

@@ -208,7 +208,7 @@ impl AudienceTable {
         for (index, value) in attributes.fields.iter().enumerate() {
             look_up(Term::Field(FieldTarget::Field(index), value.clone()));
         }
-        for (key, value) in &attributes.labels {
+        for (key, value) in attributes.labels.iter() {
             look_up(Term::Label(key.clone(), value.clone()));
         }
     }

@@ -5,7 +5,11 @@
 //! when the feed is over its bound: then watchers behind it find [`Pull::Behind`] and catch up from
 //! the shard's log.
 
-use std::{collections::VecDeque, sync::Arc, sync::OnceLock};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use bytes::{Bytes, BytesMut};
 
@@ -25,6 +29,7 @@ pub struct Batch {
     events: Box<[(Arc<Event>, EventKind)]>,
     form: Form,
     bytes: OnceLock<Bytes>,
+    received: Option<Instant>,
 }
 
 /// The batches of one audience on one core.
@@ -64,7 +69,18 @@ const MAX_BATCHES: usize = 1024;
 impl Batch {
     /// A batch of at least one event, in version order.
     pub fn new(events: Vec<(Arc<Event>, EventKind)>, form: Form) -> Self {
-        Self { events: events.into(), form, bytes: OnceLock::new() }
+        Self { events: events.into(), form, bytes: OnceLock::new(), received: None }
+    }
+
+    /// The same, of a burst that came from upstream at this moment.
+    #[must_use]
+    pub fn received_at(self, moment: Instant) -> Self {
+        Self { received: Some(moment), ..self }
+    }
+
+    /// When the burst came from upstream.
+    pub fn received(&self) -> Option<Instant> {
+        self.received
     }
 
     /// All frames of the batch, joined on first use.

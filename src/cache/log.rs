@@ -1,5 +1,10 @@
 //! A shard's log: its recent events in order, bounded by bytes and age.
 //!
+//! What an event replaced is, more often than not, what an earlier event of the log brought: both then
+//! share it ([`Log::share`]), so that an event costs its own object and hardly more. Its weight is
+//! counted with the later of the two, which keeps it alive longer. Frames that are made for watchers
+//! are counted, too, when a chunk is sealed and whenever the log is limited.
+//!
 //! Guarantees: events have strictly rising versions; [`Log::since`] yields every event after a
 //! version or says that the log does not reach back that far. Readers take shared chunks and read
 //! them outside of any lock. A log grows at its end by every event, and at its beginning by
@@ -7,13 +12,17 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use crate::api::version::ResourceVersion;
 
-use super::event::Event;
+use super::event::{Change, Event, object_bytes};
+use crate::codec::object::Object;
 
 /// How much a log keeps.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +40,11 @@ pub struct Log {
     sealed: VecDeque<Sealed>,
     open: Vec<Arc<Event>>,
     open_weight: u64,
+    /// Bytes of frames made of the open events.
+    open_made: Arc<AtomicU64>,
     weight: u64,
+    /// Bytes of frames made of the sealed events, as counted last.
+    made: u64,
     budget: LogBudget,
 }
 
@@ -46,6 +59,9 @@ pub struct Replay {
 struct Sealed {
     events: Arc<[Arc<Event>]>,
     weight: u64,
+    made: Arc<AtomicU64>,
+    /// Of `made`, what is part of the log's sum.
+    made_counted: u64,
     newest: Instant,
 }
 
@@ -58,7 +74,16 @@ const CHUNK: usize = 256;
 impl Log {
     /// An empty log of a resource whose state is known at `start`.
     pub fn new(start: ResourceVersion, budget: LogBudget) -> Self {
-        Self { start, sealed: VecDeque::new(), open: Vec::new(), open_weight: 0, weight: 0, budget }
+        Self {
+            start,
+            sealed: VecDeque::new(),
+            open: Vec::new(),
+            open_weight: 0,
+            open_made: Arc::default(),
+            weight: 0,
+            made: 0,
+            budget,
+        }
     }
 
     /// The version after which every event is here.
@@ -68,12 +93,12 @@ impl Log {
 
     /// Bytes the events keep alive.
     pub fn weight(&self) -> u64 {
-        self.weight
+        self.weight + self.made + self.open_made.load(Ordering::Relaxed)
     }
 
     /// Bytes that more events may keep alive without any of these having to go.
     pub fn room(&self) -> u64 {
-        self.budget.bytes.saturating_sub(self.weight)
+        self.budget.bytes.saturating_sub(self.weight())
     }
 
     /// Number of events kept.
@@ -86,9 +111,55 @@ impl Log {
         self.sealed.is_empty() && self.open.is_empty()
     }
 
+    /// What counts the frames made of the next event that is pushed; see [`Event::counted`].
+    pub fn frames_made(&self) -> &Arc<AtomicU64> {
+        &self.open_made
+    }
+
+    /// The same object as an event of the log brought it, if one did: it need not be kept twice.
+    pub fn share(&self, previous: Object) -> Object {
+        match self.bringer(&previous) {
+            Some((_, event)) if event.object() == &previous => event.object().clone(),
+            _ => previous,
+        }
+    }
+
+    /// The event that brought an object, with the number of its chunk, that of the open one last.
+    fn bringer(&self, object: &Object) -> Option<(usize, &Arc<Event>)> {
+        let version = object.resource_version();
+        if version <= self.start {
+            return None;
+        }
+        let place = self.sealed.partition_point(|chunk| {
+            chunk.events.last().is_none_or(|last| last.resource_version() < version)
+        });
+        let chunk = self.sealed.get(place).map_or(&self.open[..], |chunk| &chunk.events);
+        let index = chunk.binary_search_by_key(&version, |event| event.resource_version()).ok()?;
+        let event = &chunk[index];
+        matches!(event.change(), Change::Set { .. }).then_some((place, event))
+    }
+
+    /// Counts an object that a new event shares with an earlier one with the new one only.
+    fn count_once(&mut self, event: &Event) {
+        let Some(previous) = event.previous() else { return };
+        let Some((place, _)) = self
+            .bringer(previous)
+            .filter(|(_, bringer)| Arc::ptr_eq(&bringer.object().attributes, &previous.attributes))
+        else {
+            return;
+        };
+        let shared = object_bytes(previous);
+        match self.sealed.get_mut(place) {
+            Some(chunk) => chunk.weight -= shared,
+            None => self.open_weight -= shared,
+        }
+        self.weight -= shared;
+    }
+
     /// Appends the next event and lets go of what the budget no longer covers. The caller has
     /// checked that its version is above all earlier ones.
     pub fn push(&mut self, event: Arc<Event>, now: Instant) {
+        self.count_once(&event);
         let weight = event.weight();
         self.weight += weight;
         self.open_weight += weight;
@@ -117,7 +188,8 @@ impl Log {
                 goes_on
             });
             let (chunk, later) = rest.split_at(length.count());
-            chunks.push(Sealed { events: chunk.into(), weight, newest: now });
+            let (made, made_counted) = (Arc::default(), 0);
+            chunks.push(Sealed { events: chunk.into(), weight, made, made_counted, newest: now });
             rest = later;
         }
         for chunk in chunks.into_iter().rev() {
@@ -132,10 +204,11 @@ impl Log {
     pub fn trim(&mut self, now: Instant) {
         while let Some(oldest) = self.sealed.front() {
             let aged = now.saturating_duration_since(oldest.newest) > self.budget.age;
-            if self.weight <= self.budget.bytes && !aged {
+            if self.weight() <= self.budget.bytes && !aged {
                 return;
             }
             self.weight -= oldest.weight;
+            self.made -= oldest.made_counted;
             if let Some(last) = oldest.events.last() {
                 self.start = last.resource_version();
             }
@@ -146,8 +219,9 @@ impl Log {
     /// Changes what the log may keep, from now on.
     pub fn limit(&mut self, bytes: u64, now: Instant) {
         self.budget.bytes = bytes;
+        self.count_made();
         // Only sealed events can go, and nothing may come that would seal these.
-        if self.open_weight > bytes / 8 {
+        if self.open_weight + self.open_made.load(Ordering::Relaxed) > bytes / 8 {
             self.seal(now);
         }
         self.trim(now);
@@ -175,7 +249,18 @@ impl Log {
     fn seal(&mut self, now: Instant) {
         let events: Arc<[Arc<Event>]> = std::mem::take(&mut self.open).into();
         let weight = std::mem::take(&mut self.open_weight);
-        self.sealed.push_back(Sealed { events, weight, newest: now });
+        let made = std::mem::take(&mut self.open_made);
+        self.sealed.push_back(Sealed { events, weight, made, made_counted: 0, newest: now });
+        self.count_made();
+    }
+
+    /// Counts the frames that were made of sealed events.
+    fn count_made(&mut self) {
+        self.made = 0;
+        for chunk in &mut self.sealed {
+            chunk.made_counted = chunk.made.load(Ordering::Relaxed);
+            self.made += chunk.made_counted;
+        }
     }
 }
 

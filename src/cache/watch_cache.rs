@@ -21,7 +21,7 @@ use crate::{
     codec::{
         ResourceCodec,
         bookmark_template::BookmarkTemplate,
-        watch_event::{EventKind, WatchEvent},
+        watch_event::{EventKind, Form, ReceivedEvent, WatchEvent},
     },
 };
 
@@ -49,6 +49,8 @@ pub struct WatchCache {
     highest: Option<ResourceVersion>,
     generation: u64,
     budget: LogBudget,
+    /// The form of upstream's frames.
+    held_form: Form,
 }
 
 /// The state at one version; cheap to clone, never changes.
@@ -145,25 +147,26 @@ impl WatchCache {
             highest: None,
             generation: 0,
             budget,
+            held_form: codec.held_form(),
         }
     }
 
-    /// Applies a burst of upstream events in their order.
+    /// Applies a burst of upstream events in their order. `now` is when they were received.
     ///
     /// # Errors
     /// The burst's first event that does not continue the cache; those before it are applied and
     /// published in the error's company, so that no watcher misses them.
     pub fn apply(
         &mut self,
-        burst: impl IntoIterator<Item = WatchEvent>,
+        burst: impl IntoIterator<Item = impl Into<ReceivedEvent>>,
         now: Instant,
     ) -> (Published, Result<(), Violation>) {
         let mut concerns = Concerns::default();
         let mut published = Published::default();
         let outcome = burst
             .into_iter()
-            .try_for_each(|event| self.apply_one(event, now, &mut published, &mut concerns));
-        self.collect(concerns, &mut published);
+            .try_for_each(|event| self.apply_one(event.into(), now, &mut published, &mut concerns));
+        self.collect(concerns, now, &mut published);
         (published, outcome)
     }
 
@@ -184,6 +187,11 @@ impl WatchCache {
         if self.template.is_none() {
             self.template = Some(Arc::new(template));
         }
+    }
+
+    /// Events that the log holds.
+    pub fn history_len(&self) -> usize {
+        self.contents.as_ref().map_or(0, |contents| contents.log.len())
     }
 
     /// The present state, `None` before the first fill.
@@ -302,15 +310,16 @@ impl WatchCache {
 
     fn apply_one(
         &mut self,
-        event: WatchEvent,
+        received: ReceivedEvent,
         now: Instant,
         published: &mut Published,
         concerns: &mut Concerns,
     ) -> Result<(), Violation> {
         let contents = self.contents.as_mut().ok_or(Violation::NotFilled)?;
-        let (object, deleted) = match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
-            WatchEvent::Deleted(object) => (object, true),
+        let (object, kind) = match received.event {
+            WatchEvent::Added(object) => (object, EventKind::Added),
+            WatchEvent::Modified(object) => (object, EventKind::Modified),
+            WatchEvent::Deleted(object) => (object, EventKind::Deleted),
             WatchEvent::Bookmark(bookmark) => {
                 contents.resource_version =
                     contents.resource_version.max(bookmark.resource_version);
@@ -326,19 +335,23 @@ impl WatchCache {
             let applied = contents.resource_version;
             return Err(Violation::OutOfOrder { event: version, applied });
         }
-        let change = if deleted {
+        let change = if kind == EventKind::Deleted {
             let previous = contents
                 .objects
                 .remove(object.key().as_str())
                 .ok_or(Violation::UnknownObject { event: version })?;
-            Change::Deleted { object, previous }
+            Change::Deleted { object, previous: contents.log.share(previous) }
         } else {
             let previous = contents.objects.insert(object.clone());
-            Change::Set { object, previous }
+            Change::Set { object, previous: previous.map(|previous| contents.log.share(previous)) }
         };
         contents.resource_version = version;
         self.highest = Some(version);
-        let event = Arc::new(Event::new(change));
+        let mut event = Event::new(change).counted(contents.log.frames_made());
+        if let Some(frame) = received.frame {
+            event = event.framed(kind, self.held_form, frame);
+        }
+        let event = Arc::new(event);
         for concern in self.audiences.concerned(&event) {
             concerns.add(concern.audience, Arc::clone(&event), concern.kind);
         }
@@ -347,13 +360,14 @@ impl WatchCache {
         Ok(())
     }
 
-    fn collect(&self, concerns: Concerns, published: &mut Published) {
+    fn collect(&self, concerns: Concerns, now: Instant, published: &mut Published) {
         for (audience, events) in concerns.by_audience {
             let Some(form) = self.audiences.key(audience).map(|key: &AudienceKey| key.form) else {
                 continue;
             };
             let cores = self.audiences.cores(audience).collect();
-            published.batches.push((audience, cores, Arc::new(Batch::new(events, form))));
+            let batch = Batch::new(events, form).received_at(now);
+            published.batches.push((audience, cores, Arc::new(batch)));
         }
     }
 }

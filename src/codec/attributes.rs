@@ -82,7 +82,7 @@ fn sorted(
             return Err(DecodeError::Repeated { field: "a label", at });
         }
     }
-    Ok(labels.into_boxed_slice())
+    Ok(labels.into())
 }
 
 /// A span of the frame as a span of the core, which is at most [`MAX_CORE`] long.

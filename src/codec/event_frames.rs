@@ -22,6 +22,11 @@ use super::{
 };
 use crate::api::version::ResourceVersion;
 
+/// What stands around type and object of an event in JSON.
+const OPENING: &str = r#"{"type":""#;
+const OBJECT: &str = r#"","object":"#;
+const CLOSING: &str = "}\n";
+
 const BOOKMARK: &str = "BOOKMARK";
 const ERROR: &str = "ERROR";
 
@@ -52,6 +57,12 @@ impl ResourceCodec {
     /// The event that an object came, changed or went, as sent to a watcher.
     pub fn frame_event(&self, kind: EventKind, object: &Object, form: Form) -> Bytes {
         self.single_object(object, form).frame(kind.as_str())
+    }
+
+    /// Whether `wire` is what [`Self::frame_event`] would make of the object in the form in which it
+    /// is held.
+    pub(super) fn is_framed_as(&self, kind: EventKind, object: &Object, wire: &[u8]) -> bool {
+        self.single_object(object, self.held_form()).is_framed_as(kind.as_str(), wire)
     }
 
     /// The DELETED event for an object that left a selector, or is gone: what it was, at the
@@ -239,11 +250,35 @@ impl SingleObject<'_> {
         }
     }
 
+    /// Whether `wire` is what [`Self::frame`] would make. A content that is a part of `wire` is not
+    /// looked at.
+    fn is_framed_as(&self, event_type: &str, wire: &[u8]) -> bool {
+        let mut head = Vec::with_capacity(128);
+        let tail = match self.head {
+            Head::Json(prefix, suffix) => {
+                for text in [OPENING, event_type, OBJECT, prefix] {
+                    head.extend_from_slice(text.as_bytes());
+                }
+                [suffix.as_bytes(), CLOSING.as_bytes()].concat()
+            }
+            Head::Enveloped(envelope) => {
+                append_head(&mut head, event_type, self.length());
+                envelope.append_head(&mut head, self.content.len());
+                Envelope::tail().to_vec()
+            }
+            Head::EnvelopedField(envelope) => {
+                append_head(&mut head, event_type, self.length());
+                envelope.append_head(&mut head, wire::bytes_field_length(self.content.len()));
+                wire::append_bytes_header(&mut head, 1, self.content.len());
+                Envelope::tail().to_vec()
+            }
+        };
+        let inside = wire.strip_prefix(&head[..]).and_then(|rest| rest.strip_suffix(&tail[..]));
+        inside.is_some_and(|inside| std::ptr::eq(inside, self.content) || inside == self.content)
+    }
+
     /// The object in a watch event, as it goes over the wire.
     fn frame(&self, event_type: &str) -> Bytes {
-        const OPENING: &str = r#"{"type":""#;
-        const OBJECT: &str = r#"","object":"#;
-        const CLOSING: &str = "}\n";
         let length = self.length();
         if matches!(self.head, Head::Json(..)) {
             let around = OPENING.len() + event_type.len() + OBJECT.len() + CLOSING.len();

@@ -121,7 +121,7 @@ impl FieldValues {
     }
 
     /// The values in the schema's order.
-    pub(super) fn finish(self) -> SmallVec<[CompactString; 2]> {
-        self.values
+    pub(super) fn finish(self) -> Box<[CompactString]> {
+        self.values.into_boxed_slice()
     }
 }

@@ -4,12 +4,13 @@
 //! (semantics §5.6). A frame larger than the given bound is an error, after which the decoder
 //! gives nothing more.
 //!
-//! A frame that lies in one chunk is a slice of it only if it is at least 16 KiB large and at least
-//! half of the chunk; any other gets an allocation of exactly its size. Objects live long, and a
+//! A line that lies in one chunk is a slice of it only if it is at least 16 KiB large and at least
+//! half of the chunk; any other frame gets an allocation of exactly its size. What delimits a frame
+//! is kept with it, so that it can be sent on as it came. Objects live long, and a
 //! slice keeps the whole network buffer behind the chunk alive; copying a few KiB costs less than a
 //! tenth of scanning them.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use bytes::{Buf, Bytes};
 use memchr::memchr;
@@ -22,6 +23,14 @@ const SHARED_FRAME: usize = 16 * 1024;
 
 /// Bytes of a protobuf frame's length.
 const LENGTH_PREFIX: usize = 4;
+
+/// A frame with what delimits it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireFrame {
+    /// As on the wire: a JSON line with its line break, a protobuf message after its length.
+    pub bytes: Bytes,
+    content: Range<usize>,
+}
 
 /// The body could not be split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +103,14 @@ impl FrameDecoder {
     /// # Errors
     /// When a frame exceeds the bound, now and from then on.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        Ok(self.next_wire_frame()?.map(|frame| frame.content()))
+    }
+
+    /// As [`Self::next_frame`], with what delimits it.
+    ///
+    /// # Errors
+    /// When a frame exceeds the bound, now and from then on.
+    pub fn next_wire_frame(&mut self) -> Result<Option<WireFrame>, FrameError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -117,34 +134,29 @@ impl FrameDecoder {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let prefix = match self.framing {
-            Framing::LengthPrefixed(Some(_)) => LENGTH_PREFIX,
-            _ => 0,
-        };
         let waiting: usize = self.chunks.iter().map(|chunk| chunk.rest.len()).sum();
-        match prefix + self.partial.len() + waiting {
+        match self.partial.len() + waiting {
             0 => Ok(()),
             received => Err(FrameError::Truncated { received }),
         }
     }
 
-    fn next_line(&mut self) -> Result<Option<Bytes>, FrameError> {
+    fn next_line(&mut self) -> Result<Option<WireFrame>, FrameError> {
         while let Some(chunk) = self.chunks.front() {
             let line_break = memchr(b'\n', &chunk.rest);
             let available = line_break.unwrap_or(chunk.rest.len());
             if self.partial.len() + available > self.max_frame {
                 return Err(FrameError::TooLarge { limit: self.max_frame });
             }
-            let frame = self.take(available, line_break.is_some());
-            if line_break.is_some() {
-                self.pass_line_break();
-                return Ok(frame);
+            let with_break = available + usize::from(line_break.is_some());
+            if let Some(bytes) = self.take(with_break, line_break.is_some()) {
+                return Ok(Some(WireFrame { content: 0..bytes.len() - 1, bytes }));
             }
         }
         Ok(None)
     }
 
-    fn next_message(&mut self, length: Option<usize>) -> Result<Option<Bytes>, FrameError> {
+    fn next_message(&mut self, length: Option<usize>) -> Result<Option<WireFrame>, FrameError> {
         let length = match length {
             Some(length) => length,
             None => {
@@ -154,14 +166,16 @@ impl FrameDecoder {
                     return Err(FrameError::TooLarge { limit: self.max_frame });
                 }
                 self.framing = Framing::LengthPrefixed(Some(length));
+                // Room for what is there: a length alone is no reason to ask for memory.
+                let available = self.chunks.front().map_or(0, |chunk| chunk.rest.len());
+                self.partial.reserve_exact(LENGTH_PREFIX + length.min(available));
+                self.partial.extend_from_slice(&prefix);
                 length
             }
         };
-        let frame = self.collect(length);
-        if frame.is_some() {
-            self.framing = Framing::LengthPrefixed(None);
-        }
-        Ok(frame)
+        let Some(bytes) = self.collect(LENGTH_PREFIX + length) else { return Ok(None) };
+        self.framing = Framing::LengthPrefixed(None);
+        Ok(Some(WireFrame { content: LENGTH_PREFIX..bytes.len(), bytes }))
     }
 
     /// The next `length` bytes of the body, once they are all there.
@@ -203,15 +217,14 @@ impl FrameDecoder {
         }
         Some(Bytes::copy_from_slice(&part))
     }
+}
 
-    /// Passes the line break that a line was found by.
-    fn pass_line_break(&mut self) {
-        if let Some(chunk) = self.chunks.front_mut() {
-            chunk.rest.advance(1);
-            if chunk.rest.is_empty() {
-                self.chunks.pop_front();
-            }
-        }
+// === impl WireFrame ===
+
+impl WireFrame {
+    /// The frame without what delimits it.
+    pub fn content(&self) -> Bytes {
+        self.bytes.slice(self.content.clone())
     }
 }
 

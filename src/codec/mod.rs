@@ -17,6 +17,7 @@ pub mod frame_decoder;
 pub mod gzip;
 pub mod item_join;
 mod json;
+mod label_sets;
 mod list_frames;
 pub mod list_version;
 pub mod object;

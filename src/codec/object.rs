@@ -14,8 +14,8 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use compact_str::CompactString;
-use smallvec::SmallVec;
 
+use super::item_join::ItemJoin;
 use crate::api::{negotiate::MediaType, object_key::ObjectKey, version::ResourceVersion};
 
 /// What an object is selected and addressed by, taken from its bytes once, on arrival.
@@ -29,7 +29,7 @@ pub struct ObjectAttributes {
     pub labels: Labels,
     /// Values of the type's selectable fields other than `metadata.name` and
     /// `metadata.namespace`, in the order of its `FieldSchema`.
-    pub fields: SmallVec<[CompactString; 2]>,
+    pub fields: Box<[CompactString]>,
     /// Where `metadata` stands in the core: for JSON the value (`{…}`), for protobuf the bytes of
     /// the ObjectMeta message without its tag and length.
     pub metadata: Range<u32>,
@@ -37,8 +37,9 @@ pub struct ObjectAttributes {
     pub resource_version_span: Range<u32>,
 }
 
-/// An object's labels, sorted by key, no key twice.
-pub type Labels = Box<[(CompactString, CompactString)]>;
+/// An object's labels, sorted by key, no key twice. Objects with the same labels share them where
+/// that can be noticed cheaply, see `LabelSets`.
+pub type Labels = Arc<[(CompactString, CompactString)]>;
 
 /// One object: shared attributes, shared bytes. Cloning costs two reference counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,11 +76,30 @@ impl Object {
         self.attributes.resource_version
     }
 
+    /// About the memory of it beside its core: the handle, the attributes behind it, and what
+    /// allocations cost. Labels that several objects share are counted with each: an upper bound.
+    pub fn bytes_beside_core(&self) -> u64 {
+        let ObjectAttributes { key, labels, fields, .. } = &*self.attributes;
+        let labels: usize = labels.iter().map(|(key, value)| heap(key) + heap(value)).sum();
+        let fields: usize = fields.iter().map(heap).sum();
+        let key = key.as_str().len();
+        let key = if key > size_of::<CompactString>() { key } else { 0 };
+        let handle = size_of::<Self>() + size_of::<ObjectAttributes>() + 2 * size_of::<usize>();
+        let lists =
+            size_of_val(&self.attributes.labels[..]) + size_of_val(&self.attributes.fields[..]);
+        (handle + key + lists + labels + fields) as u64
+    }
+
     /// The bytes of `metadata` inside the core.
     pub fn metadata(&self) -> Bytes {
         let span = &self.attributes.metadata;
         self.core.slice(span.start as usize..span.end as usize)
     }
+}
+
+/// What a string holds outside of itself.
+fn heap(text: &CompactString) -> usize {
+    if text.is_heap_allocated() { text.len() } else { 0 }
 }
 
 // === impl ObjectAttributes ===
@@ -102,6 +122,14 @@ impl Representation {
         match self {
             Self::Json | Self::JsonMetadata => MediaType::Json,
             Self::Protobuf | Self::ProtobufMetadata => MediaType::Protobuf,
+        }
+    }
+
+    /// How the items of its lists are joined.
+    pub const fn item_join(self) -> ItemJoin {
+        match self.media_type() {
+            MediaType::Protobuf => ItemJoin::Protobuf,
+            _ => ItemJoin::Json,
         }
     }
 

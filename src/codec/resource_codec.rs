@@ -15,15 +15,17 @@ use super::{
     bookmark_template::{BookmarkTemplate, TemplateParts},
     decode_error::DecodeError,
     field_plan::FieldPlan,
+    frame_decoder::WireFrame,
     item_join::ItemJoin,
     json::{
         self,
         object::{ObjectShape, TypeMember},
     },
+    label_sets::LabelSets,
     object::{Object, ObjectAttributes, Representation},
     protobuf::{self, envelope::Envelope, object::MessageShape},
     scanned::ScannedEvent,
-    watch_event::{EventKind, Form, ListPage, WatchEvent},
+    watch_event::{EventKind, Form, ListPage, ReceivedEvent, WatchEvent},
 };
 use crate::api::{
     resource::{Origin, ResourceType},
@@ -48,6 +50,7 @@ pub struct ResourceCodec {
     pub(super) origin: Origin,
     offers_metadata: bool,
     pub(super) format: Format,
+    label_sets: LabelSets,
 }
 
 /// The constants of either format.
@@ -107,7 +110,8 @@ impl ResourceCodec {
                 ))
             }
         };
-        Self { representation, origin: resource.origin, offers_metadata, format }
+        let label_sets = LabelSets::default();
+        Self { representation, origin: resource.origin, offers_metadata, format, label_sets }
     }
 
     /// Whether a shard of `resource` in this `representation` could offer `form`; see
@@ -154,10 +158,7 @@ impl ResourceCodec {
 
     /// How list items are joined.
     pub fn item_join(&self) -> ItemJoin {
-        match self.format {
-            Format::Json(_) => ItemJoin::Json,
-            Format::Protobuf(_) => ItemJoin::Protobuf,
-        }
+        self.representation.item_join()
     }
 
     /// Reads one watch event: a JSON line, or a protobuf frame without its length prefix. The
@@ -181,7 +182,7 @@ impl ResourceCodec {
         };
         Ok(match scanned {
             ScannedEvent::Object(kind, attributes, core) => {
-                let object = cut(&frame, attributes, core);
+                let object = self.cut(&frame, attributes, core);
                 match kind {
                     EventKind::Added => WatchEvent::Added(object),
                     EventKind::Modified => WatchEvent::Modified(object),
@@ -191,6 +192,28 @@ impl ResourceCodec {
             ScannedEvent::Bookmark(bookmark) => WatchEvent::Bookmark(bookmark),
             ScannedEvent::Error(status) => WatchEvent::Error(status),
         })
+    }
+
+    /// As [`Self::decode_watch_event`], keeping the frame if watchers get the same.
+    ///
+    /// # Errors
+    /// As there.
+    #[allow(clippy::needless_pass_by_value, reason = "an event takes over its frame")]
+    pub fn decode_frame(&self, frame: WireFrame) -> Result<ReceivedEvent, DecodeError> {
+        let event = self.decode_watch_event(frame.content())?;
+        let (kind, object) = match &event {
+            WatchEvent::Added(object) => (EventKind::Added, object),
+            WatchEvent::Modified(object) => (EventKind::Modified, object),
+            WatchEvent::Deleted(object) => (EventKind::Deleted, object),
+            WatchEvent::Bookmark(_) | WatchEvent::Error(_) => return Ok(event.into()),
+        };
+        let same = self.is_framed_as(kind, object, &frame.bytes);
+        Ok(ReceivedEvent { event, frame: same.then_some(frame.bytes) })
+    }
+
+    /// The form in which the shard's objects are held.
+    pub fn held_form(&self) -> Form {
+        if self.holds_metadata_only() { Form::Metadata } else { Form::Full }
     }
 
     /// Reads the body of a LIST response, or of one page of it. The objects' cores share `body`.
@@ -215,7 +238,7 @@ impl ResourceCodec {
         Ok(ListPage {
             resource_version: scanned.resource_version,
             continue_token: scanned.continue_token,
-            objects: objects.map(|(attributes, core)| cut(&body, attributes, core)).collect(),
+            objects: objects.map(|(attributes, core)| self.cut(&body, attributes, core)).collect(),
         })
     }
 
@@ -246,10 +269,12 @@ impl ResourceCodec {
             Format::Protobuf(_) => None,
         }
     }
-}
 
-fn cut(bytes: &Bytes, attributes: ObjectAttributes, core: Range<usize>) -> Object {
-    Object { attributes: Arc::new(attributes), core: bytes.slice(core) }
+    fn cut(&self, bytes: &Bytes, attributes: ObjectAttributes, core: Range<usize>) -> Object {
+        let labels = self.label_sets.share(attributes.labels);
+        let attributes = Arc::new(ObjectAttributes { labels, ..attributes });
+        Object { attributes, core: bytes.slice(core) }
+    }
 }
 
 // === impl JsonConstants ===

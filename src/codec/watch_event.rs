@@ -2,6 +2,8 @@
 //!
 //! Plain data between the codec and the watch cache; the bytes of objects stay as they came.
 
+use bytes::Bytes;
+
 use super::{bookmark_template::BookmarkTemplate, object::Object};
 use crate::api::version::ResourceVersion;
 
@@ -18,6 +20,15 @@ pub enum WatchEvent {
     Bookmark(Bookmark),
     /// The stream failed; nothing follows.
     Error(UpstreamStatus),
+}
+
+/// An event with the frame that it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedEvent {
+    /// What it says.
+    pub event: WatchEvent,
+    /// Its frame, if these are the very bytes that watchers get for it as well.
+    pub frame: Option<Bytes>,
 }
 
 /// Progress of an upstream watch (semantics §5.4).
@@ -83,6 +94,14 @@ pub struct ListMetadata<'a> {
     pub continue_token: Option<&'a str>,
     /// How many objects are left after this page, where that is told (semantics trap 17).
     pub remaining_item_count: Option<u64>,
+}
+
+// === impl ReceivedEvent ===
+
+impl From<WatchEvent> for ReceivedEvent {
+    fn from(event: WatchEvent) -> Self {
+        Self { event, frame: None }
+    }
 }
 
 // === impl EventKind ===

@@ -141,6 +141,7 @@ mod tests {
             name: "".into(),
             field_selector: fields.into(),
             label_selector: labels.into(),
+            path: "".into(),
         }
     }
 

@@ -20,7 +20,7 @@ use http::{
     uri::PathAndQuery,
 };
 use http_body::{Body, Frame, SizeHint};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 mod http2_tests;
@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     api::status::Status,
+    telemetry::metrics::watches::ForwardedWatch,
     upstream::{
         BoxError, Lane, RequestBody, Upstream, UpstreamBody, UpstreamError,
         error::{Fault, Retry},
@@ -57,7 +58,7 @@ pub struct ForwardBody {
     /// The request's body, which nobody needs once the answer is complete.
     request: Option<Arc<Gate>>,
     /// Ends the answer as if upstream had.
-    ending: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    ending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What the request holds as long as it runs.
     place: Option<Place>,
 }
@@ -235,8 +236,15 @@ impl ForwardBody {
 
     /// Ends in an orderly way once `draining` is cancelled. For watches only, which may end at any
     /// time: any other answer would look complete without being it.
-    pub(super) fn ending_with(mut self, draining: CancellationToken) -> Self {
-        self.ending = Some(Box::pin(draining.cancelled_owned()));
+    pub(super) fn ending_with(
+        mut self,
+        draining: CancellationToken,
+        counted: ForwardedWatch,
+    ) -> Self {
+        self.ending = Some(Box::pin(async move {
+            draining.cancelled().await;
+            drop(counted);
+        }));
         self
     }
 

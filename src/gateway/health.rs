@@ -38,7 +38,8 @@ pub fn answer(endpoint: &str, checks: &[Check], verbose: bool) -> Response<Respo
 
 /// The answer for any other path under the prefix.
 pub fn unknown() -> Response<ResponseBody> {
-    let text = "404: watchgate serves /watchgate/livez and /watchgate/readyz here\n";
+    let text =
+        "404: watchgate serves /watchgate/livez, /watchgate/readyz and /watchgate/metrics here\n";
     plain(StatusCode::NOT_FOUND, text.to_owned())
 }
 

@@ -13,6 +13,7 @@
 //! response says where it came from, and so does a line in the access log (`-v 4`).
 
 mod access_log;
+mod accounting;
 mod admission;
 pub mod answer;
 pub mod body;
@@ -28,6 +29,7 @@ pub mod read;
 pub mod reason;
 mod refusal;
 mod request_body;
+mod scrape;
 pub mod serve;
 mod state;
 pub mod tunnel;
@@ -50,11 +52,13 @@ use crate::{
         credential::{BearerToken, Credential},
     },
     net::handler::{ConnectionInfo, Handler},
+    telemetry::metrics::{Exposition, Metrics, admission as admissions},
     upstream::{Lane, discovery::Types},
 };
 
 use self::{
     access_log::Entry,
+    accounting::Account,
     admission::{
         Deadlines,
         places::{Admitted, Applicant, Place, Places},
@@ -88,6 +92,10 @@ pub struct Parts {
     pub server: Server,
     /// What forwards.
     pub forwarder: Forwarder,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+    /// What shows the metrics.
+    pub exposition: Exposition,
     /// The conditions of being ready.
     pub readiness: Box<dyn Fn() -> Vec<Check> + Send + Sync>,
 }
@@ -107,12 +115,16 @@ impl Gateway {
         &self,
         request: Request<Incoming>,
         connection: &ConnectionInfo,
+        account: &mut Account,
     ) -> Response<ResponseBody> {
-        let arrived = Instant::now();
+        let arrived = account.arrived();
         if let Some(bad) = BadHost::of(request.version(), request.headers()) {
             return marked_own(bad.response());
         }
         if let Some(own) = request.uri().path().strip_prefix(health::PREFIX) {
+            if own == scrape::PATH {
+                return Box::pin(self.scrape(request, connection, account)).await;
+            }
             return self.own(own, request.uri().query());
         }
         if !self.parts.types.are_known() && read::is_watch(&request) {
@@ -128,7 +140,7 @@ impl Gateway {
             Circumstances { head: &head, arrived, connection, audit_id, last_resort };
         let mut asked_again = 0;
         let (reason, place) = loop {
-            let reason = match self.answer_from_memory(&credential, &circumstances).await {
+            let reason = match self.answer_from_memory(&credential, &circumstances, account).await {
                 Ok(response) => return response,
                 Err(reason) => reason,
             };
@@ -138,22 +150,25 @@ impl Gateway {
                 // A client that is told to try again would try the same version.
                 Admitted::Refused if reason == ForwardReason::Uncovered => {
                     circumstances.last_resort = true;
-                    let refused = self.answer_from_memory(&credential, &circumstances).await;
+                    let refused =
+                        self.answer_from_memory(&credential, &circumstances, account).await;
                     return refused.unwrap_or_else(|_| self.busy(&circumstances));
                 }
                 Admitted::Refused => return self.busy(&circumstances),
             }
         };
         let request = Request::from_parts(head, body);
-        Box::pin(self.forward(request, &credential, (reason, place), connection)).await
+        Box::pin(self.forward(request, &credential, (reason, place), connection, account)).await
     }
 
     async fn answer_from_memory(
         &self,
         credential: &Credential,
         circumstances: &Circumstances<'_>,
+        account: &mut Account,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
         let read = Read::parse(circumstances.head, &self.parts.types, &self.parts.policies)?;
+        account.note_read(&read);
         let Credential::Bearer(token) = credential else {
             return Err(ForwardReason::Credentials);
         };
@@ -189,7 +204,15 @@ impl Gateway {
             deadlines: Deadlines::of(arrived, read.timeout),
             asked_again,
         };
-        self.places.admit(applicant).await
+        let (waiting, began) = (self.parts.metrics.admission.begin(), Instant::now());
+        let admitted = self.places.admit(applicant).await;
+        let outcome = match admitted {
+            Admitted::Forward(_) => admissions::Outcome::Forwarded,
+            Admitted::AskAgain => admissions::Outcome::Memory,
+            Admitted::Refused => admissions::Outcome::Refused,
+        };
+        waiting.end(outcome, began.elapsed());
+        admitted
     }
 
     /// What upstream says while it initialises (semantics §3.1, §15): there is no place to read past
@@ -226,13 +249,14 @@ impl Gateway {
         credential: &Credential,
         (reason, place): (ForwardReason, Option<Place>),
         connection: &ConnectionInfo,
+        account: &mut Account,
     ) -> Response<ResponseBody> {
-        let Parts { access, forwarder, .. } = &*self.parts;
+        let Parts { types, access, forwarder, metrics, .. } = &*self.parts;
         let lane = match credential {
             Credential::Bearer(token) => access.lane(token).await,
             Credential::Nothing | Credential::Unclear => Lane::Unproven,
         };
-        let asks_watch = read::is_watch(&request);
+        let asks_watch = account.note_forward(&request, types, reason);
         let answer = forwarder.forward(request, lane, connection.peer).await;
         if let Credential::Bearer(token) = credential {
             match answer.status() {
@@ -251,7 +275,11 @@ impl Gateway {
         let mut response = answer.map(|body| {
             let draining = || connection.draining.clone();
             let body = body.holding(place);
-            ResponseBody::Forward(if is_watch { body.ending_with(draining()) } else { body })
+            ResponseBody::Forward(if is_watch {
+                body.ending_with(draining(), account.forwarded_watch(metrics))
+            } else {
+                body
+            })
         });
         response.headers_mut().append(CACHE_STATUS, reason.header());
         response
@@ -298,9 +326,11 @@ impl Handler for Gateway {
         request: Request<Incoming>,
         connection: &Arc<ConnectionInfo>,
     ) -> Response<ResponseBody> {
+        let mut account = Account::open(request.method());
         let via = via(request.version());
         let entry = Entry::of(&request);
-        let mut response = Box::pin(self.answer(request, connection)).await;
+        let mut response = Box::pin(self.answer(request, connection, &mut account)).await;
+        account.close(&self.parts.metrics, connection.core, &response);
         response.headers_mut().append(header::VIA, via);
         if let Some(entry) = entry {
             entry.write(&response, connection.peer);

@@ -285,6 +285,7 @@ fn attributes(request: &ResourceRequest) -> Result<Attributes, ForwardReason> {
         name: request.name.clone(),
         field_selector: request.field_selector.clone(),
         label_selector: request.label_selector.clone(),
+        path: CompactString::default(),
     })
 }
 

@@ -14,7 +14,8 @@ use crate::{
     api::version::ResourceVersion,
     cache::watch_cache::Snapshot,
     shards::{rebuilds::Rebuilds, shard::Shard},
-    upstream::freshness::{Fresh, FreshAt, Freshness, NotProven, Patience, Proofs},
+    telemetry::metrics::proofs::{Outcome, Wanted},
+    upstream::freshness::{Fresh, FreshAt, NotProven, Patience, Proofs},
 };
 
 use super::{decide::Requirement, reason::ForwardReason};
@@ -73,11 +74,13 @@ pub(super) async fn readable(
         }
         Requirement::AtLeast(version) => {
             let patience = Patience { total: BLOCK, ..patience };
-            freshness.reach(version, patience).await
+            counted(proofs, Wanted::NotOlderThan, freshness.reach(version, patience)).await
         }
-        Requirement::Latest => freshness.prove(arrived, patience).await,
+        Requirement::Latest => {
+            counted(proofs, Wanted::Latest, freshness.prove(arrived, patience)).await
+        }
         Requirement::Exact(version) => {
-            let snapshot = past(&freshness, rebuilds, shard, version).await?;
+            let snapshot = past(proofs, rebuilds, shard, version).await?;
             return Ok(Readable { snapshot, proof: None });
         }
     };
@@ -89,7 +92,7 @@ pub(super) async fn readable(
 /// The state at exactly `version`. Waits as long as upstream does if the shard is not there yet: the
 /// pages that follow will be here.
 async fn past(
-    freshness: &Arc<Freshness>,
+    proofs: &Proofs,
     rebuilds: &Rebuilds,
     shard: &Arc<Shard>,
     version: ResourceVersion,
@@ -100,12 +103,33 @@ async fn past(
     if shard.resource_version().is_some_and(|shown| shown >= version) {
         return Err(ForwardReason::Exact);
     }
-    let reached = freshness.reach_exactly(version, Patience { total: BLOCK, ..WATCH }).await;
+    let freshness = proofs.of(shard);
+    let reaching = freshness.reach_exactly(version, Patience { total: BLOCK, ..WATCH });
+    let reached = counted(proofs, Wanted::Exactly, reaching).await;
     let Fresh { state, .. } = reached.map_err(|error| not_proven(shard, &error))?;
     if state.resource_version == version {
         return Ok(state);
     }
     rebuilds.state_at(shard, version).await.ok_or(ForwardReason::Exact)
+}
+
+/// Counts what comes of a proof.
+async fn counted(
+    proofs: &Proofs,
+    wanted: Wanted,
+    proof: impl Future<Output = Result<Fresh, NotProven>>,
+) -> Result<Fresh, NotProven> {
+    let began = Instant::now();
+    let proven = proof.await;
+    let outcome = match &proven {
+        Ok(_) => Outcome::Proven,
+        Err(NotProven::Probe(_) | NotProven::Abandoned) => Outcome::ProbeFailed,
+        Err(NotProven::WentBack(_)) => Outcome::WentBack,
+        Err(NotProven::TooSlow) => Outcome::TooSlow,
+        Err(NotProven::Ahead) => Outcome::Ahead,
+    };
+    proofs.metrics().proofs.count(wanted, outcome, began.elapsed());
+    proven
 }
 
 fn not_proven(shard: &Shard, error: &NotProven) -> ForwardReason {

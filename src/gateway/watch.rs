@@ -34,6 +34,7 @@ use crate::{
     },
     identity::grant::Grant,
     shards::subscription::{Next, Subscription},
+    telemetry::metrics::watches,
 };
 
 /// The body of a watch answered from memory.
@@ -239,9 +240,12 @@ impl WatchBody {
             }
             return Scan::Over;
         }
+        let (mut events, before) = (0, self.pending.len());
         for object in batch.iter().filter(|object| self.audience.admits(object)) {
             self.pending.push(self.codec.frame_event(EventKind::Added, object, self.audience.form));
+            events += 1;
         }
+        count(&self.subscription, watches::Phase::Initial, events, self.pending.len() - before);
         if self.pending.is_empty() { Scan::Nothing } else { Scan::Found }
     }
 
@@ -257,6 +261,7 @@ impl WatchBody {
                 && version > self.after
             {
                 let frame = event.frame(kind, self.audience.form, &self.codec);
+                count(&self.subscription, watches::Phase::Replayed, 1, frame.len());
                 self.pending.push(frame.clone());
             }
             self.subscription.mark_seen(version);
@@ -269,14 +274,23 @@ impl WatchBody {
 
     fn fill_from_batch(&mut self, batch: &crate::cache::feed::Batch) {
         let first = batch.events().first().map(|(event, _)| event.resource_version());
+        let (hub, counted) = (self.subscription.hub(), self.subscription.shard().counted());
+        let (core, received) = (usize::from(hub.core().0), batch.received());
         if first.is_some_and(|first| first > self.after) {
-            self.pending.push(batch.bytes(&self.codec).clone());
+            let bytes = batch.bytes(&self.codec);
+            if let Some(counted) = counted {
+                counted.watches().delivered(core, batch.events().len(), bytes.len(), received);
+            }
+            self.pending.push(bytes.clone());
             return;
         }
         // A watch from a version that the shard has not reached skips what comes before it.
         for (event, kind) in batch.events() {
             if event.resource_version() > self.after {
                 let frame = event.frame(*kind, self.audience.form, &self.codec);
+                if let Some(counted) = counted {
+                    counted.watches().delivered(core, 1, frame.len(), received);
+                }
                 self.pending.push(frame.clone());
             }
         }
@@ -307,6 +321,13 @@ impl WatchBody {
             return std::mem::take(&mut self.pending);
         }
         self.pending.split_to(self.max_frame)
+    }
+}
+
+/// Counts events that a watcher is given other than as they come.
+fn count(subscription: &Subscription, phase: watches::Phase, events: usize, bytes: usize) {
+    if let Some(counted) = subscription.shard().counted() {
+        counted.watches().recalled(usize::from(subscription.hub().core().0), phase, events, bytes);
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
 
 use moka::future::Cache;
 
-use crate::upstream::{Lane, Upstream};
+use crate::{
+    telemetry::metrics::{Metrics, Samples, access as counted},
+    upstream::{Lane, Upstream},
+};
 
 use super::{
     credential::{BearerToken, Fingerprint, KeyedHash, NoRandomness},
@@ -40,6 +43,7 @@ pub struct Access {
 #[derive(Debug)]
 struct Shared {
     upstream: Upstream,
+    metrics: Metrics,
     hash: KeyedHash,
     decisions: Cache<Fingerprint, Decided>,
     proven: Cache<Fingerprint, ()>,
@@ -65,16 +69,17 @@ const PROVEN: Duration = Duration::from_secs(300);
 // === impl Access ===
 
 impl Access {
-    /// Will ask `upstream`.
+    /// Will ask `upstream`, and count in `metrics`.
     ///
     /// # Errors
     /// [`NoRandomness`].
-    pub fn new(upstream: Upstream) -> Result<Self, NoRandomness> {
+    pub fn new(upstream: Upstream, metrics: Metrics) -> Result<Self, NoRandomness> {
         let decisions = Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(KEPT).build();
         let proven = Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(PROVEN).build();
         let hash = KeyedHash::new()?;
         let grants = Grants::default();
-        Ok(Self { shared: Arc::new(Shared { upstream, hash, decisions, proven, grants }) })
+        let shared = Shared { upstream, metrics, hash, decisions, proven, grants };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The proof, `None` when upstream denies.
@@ -146,6 +151,11 @@ impl Access {
         self.shared.proven.invalidate(&self.shared.hash.fingerprint(token, [])).await;
     }
 
+    /// What is held at present, for a scrape.
+    pub fn sample(&self, samples: &mut Samples) {
+        samples.count(&counted::GRANTS, &[], self.shared.grants.len() as u64);
+    }
+
     async fn ask(
         &self,
         token: &BearerToken,
@@ -154,7 +164,14 @@ impl Access {
         // Before the question: a decision may not count longer than it is true.
         let at = Instant::now();
         let lane = self.lane(token).await;
-        let decision = review(&self.shared.upstream, lane, token, attributes).await?;
+        let reviewed = review(&self.shared.upstream, lane, token, attributes).await;
+        let outcome = match reviewed {
+            Ok(Decision::Allowed) => counted::Outcome::Allowed,
+            Ok(Decision::Denied) => counted::Outcome::Denied,
+            Err(_) => counted::Outcome::Failed,
+        };
+        self.shared.metrics.access.reviewed(outcome, at.elapsed());
+        let decision = reviewed?;
         if decision == Decision::Allowed {
             self.mark_proven(token).await;
         }

@@ -17,7 +17,7 @@ use crate::upstream::{Lane, RequestBody, Upstream};
 use super::credential::BearerToken;
 
 /// Everything upstream's authorizers look at (semantics §12.5).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Attributes {
     /// `get`, `list` or `watch`.
     pub verb: &'static str,
@@ -37,6 +37,8 @@ pub struct Attributes {
     pub field_selector: CompactString,
     /// The label selector as sent.
     pub label_selector: CompactString,
+    /// A path that names no resource; then nothing else but the verb is set.
+    pub path: CompactString,
 }
 
 /// Upstream's answer.
@@ -63,8 +65,9 @@ struct Review<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Spec<'a> {
-    resource_attributes: ResourceAttributes<'a>,
+enum Spec<'a> {
+    ResourceAttributes(ResourceAttributes<'a>),
+    NonResourceAttributes { verb: &'a str, path: &'a str },
 }
 
 #[derive(Serialize)]
@@ -116,8 +119,13 @@ const MAX_ANSWER: usize = 2 << 20;
 // === impl Attributes ===
 
 impl Attributes {
+    /// To get what is at a path that names no resource.
+    pub fn of_path(path: &'static str) -> Self {
+        Self { verb: "get", path: CompactString::const_new(path), ..Self::default() }
+    }
+
     /// Every attribute, in a fixed order.
-    pub fn parts(&self) -> [&str; 9] {
+    pub fn parts(&self) -> [&str; 10] {
         [
             self.verb,
             &self.group,
@@ -128,6 +136,7 @@ impl Attributes {
             &self.name,
             &self.field_selector,
             &self.label_selector,
+            &self.path,
         ]
     }
 
@@ -135,20 +144,25 @@ impl Attributes {
         Review {
             kind: "SelfSubjectAccessReview",
             api_version: "authorization.k8s.io/v1",
-            spec: Spec {
-                resource_attributes: ResourceAttributes {
-                    verb: self.verb,
-                    group: &self.group,
-                    version: &self.version,
-                    resource: &self.resource,
-                    subresource: &self.subresource,
-                    namespace: &self.namespace,
-                    name: &self.name,
-                    field_selector: raw_selector(&self.field_selector),
-                    label_selector: raw_selector(&self.label_selector),
-                },
-            },
+            spec: self.to_spec(),
         }
+    }
+
+    fn to_spec(&self) -> Spec<'_> {
+        if !self.path.is_empty() {
+            return Spec::NonResourceAttributes { verb: self.verb, path: &self.path };
+        }
+        Spec::ResourceAttributes(ResourceAttributes {
+            verb: self.verb,
+            group: &self.group,
+            version: &self.version,
+            resource: &self.resource,
+            subresource: &self.subresource,
+            namespace: &self.namespace,
+            name: &self.name,
+            field_selector: raw_selector(&self.field_selector),
+            label_selector: raw_selector(&self.label_selector),
+        })
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! Locks: shard before hub, never the other way round.
 
+pub mod counted;
 pub mod history_room;
 pub mod hub;
 mod outgrown;

@@ -128,7 +128,7 @@ mod tests {
         let budget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(600) };
         let shard = Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, Arc::from([]));
         let first = Pod::new("ns", "a", 5).object();
-        shard.fill(vec![first], version(10), Instant::now(), 0).unwrap();
+        shard.fill_with(vec![first], version(10), Instant::now(), 0).unwrap();
         let state = shard.snapshot().unwrap();
         shard.apply(vec![Pod::new("ns", "a", 12).event("MODIFIED")], Instant::now()).unwrap();
         shard.keep(&state);
@@ -160,7 +160,9 @@ mod tests {
     /// Opens a shard and fills it; returns its size.
     fn fill(registry: &Registry, form: Representation, need: Need) -> u64 {
         let shard = open(registry, form, need).unwrap();
-        shard.fill(vec![Pod::new("ns", "a", 5).object()], version(10), Instant::now(), 0).unwrap();
+        shard
+            .fill_with(vec![Pod::new("ns", "a", 5).object()], version(10), Instant::now(), 0)
+            .unwrap();
         shard.figures().object_bytes
     }
 

@@ -21,6 +21,7 @@ use crate::{
     cache::log::LogBudget,
     codec::object::Representation,
     sync::Mutex,
+    telemetry::metrics::Metrics,
 };
 
 use super::{
@@ -41,6 +42,7 @@ pub struct Registry {
     budget: LogBudget,
     history_room: Arc<HistoryRoom>,
     start: Starter,
+    metrics: Metrics,
     /// Set while the cached objects are over their budget: no further shard is opened.
     full: AtomicBool,
     /// Shards that were closed for memory, and the bytes that they and others may take.
@@ -86,11 +88,18 @@ impl Registry {
             budget,
             history_room: Arc::new(HistoryRoom::new(budget.bytes)),
             start,
+            metrics: Metrics::default(),
             full: AtomicBool::new(false),
             outgrown: Mutex::new(Outgrown::default()),
             room: AtomicU64::new(u64::MAX),
             began: Instant::now(),
         }
+    }
+
+    /// Shards count what happens to them here.
+    #[must_use]
+    pub fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The shard of a type in a representation, opened now if it was not.
@@ -132,7 +141,8 @@ impl Registry {
                 let resource = Arc::clone(resource);
                 let shard =
                     Shard::new(id, resource, fingerprint, representation, self.budget, hubs);
-                let shard = Arc::new(shard.sharing(Arc::clone(&self.history_room)));
+                let shard = shard.sharing(Arc::clone(&self.history_room)).counting(&self.metrics);
+                let shard = Arc::new(shard);
                 let filler = (self.start)(Arc::clone(&shard));
                 let used = AtomicU64::new(self.began.elapsed().as_secs());
                 entry.insert(Entered { shard: Arc::clone(&shard), filler, need, used });

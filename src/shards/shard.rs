@@ -30,12 +30,14 @@ use crate::{
     },
     codec::{
         ResourceCodec, bookmark_template::BookmarkTemplate, object::Representation,
-        watch_event::WatchEvent,
+        watch_event::ReceivedEvent,
     },
     sync::{Mutex, Published},
+    telemetry::metrics::Metrics,
 };
 
 use super::{
+    counted::Counted,
     history_room::HistoryRoom,
     hub::{Hub, Message},
     subscription::Subscription,
@@ -107,6 +109,7 @@ pub struct Shard {
     hubs: Arc<[Arc<Hub>]>,
     /// What the logs of all shards together may take at their beginnings.
     history_room: Arc<HistoryRoom>,
+    counted: Option<Counted>,
 }
 
 // === impl Shard ===
@@ -133,7 +136,20 @@ impl Shard {
             progress: watch::Sender::new(Progress::default()),
             hubs,
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
+            counted: None,
         }
+    }
+
+    /// Counts what happens to it.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        let counted = Some(Counted::new(metrics, &self.key));
+        Self { counted, ..self }
+    }
+
+    /// What counts, if anything does.
+    pub fn counted(&self) -> Option<&Counted> {
+        self.counted.as_ref()
     }
 
     /// Extends its log only as far as the room that it shares with others allows.
@@ -200,7 +216,11 @@ impl Shard {
     ///
     /// # Errors
     /// The burst does not continue the cache; what came before the fault is applied.
-    pub fn apply(&self, burst: Vec<WatchEvent>, now: Instant) -> Result<usize, Violation> {
+    pub fn apply(
+        &self,
+        burst: Vec<impl Into<ReceivedEvent>>,
+        now: Instant,
+    ) -> Result<usize, Violation> {
         let mut cache = self.cache.lock();
         let (published, outcome) = cache.apply(burst, now);
         for (audience, cores, batch) in published.batches {
@@ -211,6 +231,9 @@ impl Shard {
             }
         }
         self.publish(&cache, |progress| progress.failure = None);
+        if let Some(counted) = &self.counted {
+            counted.received(published.events);
+        }
         outcome.map(|()| published.events)
     }
 
@@ -297,6 +320,7 @@ impl Shard {
         Figures {
             objects,
             object_bytes,
+            log_events: cache.history_len(),
             log_bytes,
             past_bytes,
             watchers,
@@ -346,6 +370,8 @@ pub struct Figures {
     pub objects: usize,
     /// Bytes of the objects, pages and indexes.
     pub object_bytes: u64,
+    /// Events in the log.
+    pub log_events: usize,
     /// Bytes kept alive by the log.
     pub log_bytes: u64,
     /// Bytes that older states hold beyond the present one, as counted last.

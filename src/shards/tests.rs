@@ -59,7 +59,7 @@ impl World {
         let shard =
             Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, Arc::clone(&hubs));
         let first = Pod::new("ns", "a", FIRST).object();
-        shard.fill(vec![first], version(FIRST), Instant::now(), 0).unwrap();
+        shard.fill_with(vec![first], version(FIRST), Instant::now(), 0).unwrap();
         let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
         Self { shard: Arc::new(shard), hubs, done, seen }
     }
@@ -231,7 +231,7 @@ fn a_closed_shard_is_not_filled_again() {
     let world = World::new();
     world.shard.clear(true);
     let pod = Pod::new("ns", "a", 20).object();
-    world.shard.fill(vec![pod], version(20), Instant::now(), 0).unwrap();
+    world.shard.fill_with(vec![pod], version(20), Instant::now(), 0).unwrap();
     assert!(world.shard.snapshot().is_none());
     assert!(world.shard.progress().borrow().closed);
 }
@@ -276,7 +276,7 @@ fn a_refill_without_changes_ends_only_watches_from_inside_the_gap() {
         })
         .into();
     let same = Pod::new("ns", "a", FIRST).object();
-    let fill = shard.fill(vec![same], version(FIRST + 10), Instant::now(), 0);
+    let fill = shard.fill_with(vec![same], version(FIRST + 10), Instant::now(), 0);
     assert_eq!(fill, Ok(Fill::Unchanged));
     hub.deliver();
     let mut context = Context::from_waker(Waker::noop());
@@ -294,7 +294,7 @@ fn a_state_from_before_the_shard_was_emptied_is_not_taken() {
     let world = World::new();
     world.shard.clear(false);
     let pod = || vec![Pod::new("ns", "a", 5).object()];
-    assert_eq!(world.shard.fill(pod(), version(5), Instant::now(), 0), Ok(Fill::Void));
+    assert_eq!(world.shard.fill_with(pod(), version(5), Instant::now(), 0), Ok(Fill::Void));
     assert!(world.shard.snapshot().is_none());
-    assert_eq!(world.shard.fill(pod(), version(5), Instant::now(), 1), Ok(Fill::First));
+    assert_eq!(world.shard.fill_with(pod(), version(5), Instant::now(), 1), Ok(Fill::First));
 }

@@ -1,4 +1,5 @@
-//! What an operator sees. So far: logging.
+//! What an operator sees: the log, and metrics.
 
 pub mod logging;
+pub mod metrics;
 pub mod throttle;

@@ -26,6 +26,7 @@ use crate::{
     api::version::ResourceVersion,
     cache::watch_cache::{Snapshot, Violation},
     shards::shard::{Shard, ShardId},
+    telemetry::metrics::{Metrics, proofs::Asked},
     upstream::{
         Upstream,
         probe::{ProbeError, Probed, probe},
@@ -92,6 +93,7 @@ pub struct Freshness {
     shard: Arc<Shard>,
     upstream: Upstream,
     went_back: WentBack,
+    metrics: Metrics,
     probes: Turns<Result<Probed, NotProven>>,
     auxiliaries: Turns<()>,
     lists: Arc<SharedLists>,
@@ -101,6 +103,7 @@ pub struct Freshness {
 pub struct Proofs {
     upstream: Upstream,
     went_back: WentBack,
+    metrics: Metrics,
     by_shard: DashMap<ShardId, Arc<Freshness>>,
     lists: Arc<SharedLists>,
 }
@@ -133,9 +136,14 @@ impl std::fmt::Debug for Freshness {
 
 impl Proofs {
     /// None yet. `went_back` is told when a probe finds the store older than what a shard shows.
-    pub fn new(upstream: Upstream, went_back: WentBack) -> Self {
+    pub fn new(upstream: Upstream, went_back: WentBack, metrics: Metrics) -> Self {
         let lists = Arc::new(SharedLists::new());
-        Self { upstream, went_back, by_shard: DashMap::new(), lists }
+        Self { upstream, went_back, metrics, by_shard: DashMap::new(), lists }
+    }
+
+    /// Where they are counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The proofs of a shard, shared by all who ask for them.
@@ -150,6 +158,7 @@ impl Proofs {
                 shard: Arc::clone(shard),
                 upstream: self.upstream.clone(),
                 went_back: Arc::clone(&self.went_back),
+                metrics: self.metrics.clone(),
                 probes: Turns::new(),
                 auxiliaries: Turns::new(),
                 lists: Arc::clone(&self.lists),
@@ -308,6 +317,7 @@ impl Freshness {
 
     /// Asks the store for its version.
     async fn run_probe(&self) -> Result<Probed, NotProven> {
+        self.metrics.proofs.asked(Asked::Probe);
         let before = self.shard.snapshot();
         let held = before.as_ref().map_or(0, |snapshot| snapshot.objects.len());
         let shown = before.map(|snapshot| snapshot.resource_version);

@@ -8,6 +8,8 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use tokio::sync::watch;
 
+use crate::telemetry::metrics::Samples;
+
 pub mod connection;
 pub mod credential;
 pub mod discovery;
@@ -98,7 +100,11 @@ impl Upstream {
     ) -> Result<http::Response<UpstreamBody>, UpstreamError> {
         match self {
             Self::Embedded(server) => Ok(server.call(lane, request).await),
-            Self::KubeApiserver(server) => server.send(lane, request).await,
+            Self::KubeApiserver(server) => {
+                let answer = server.send(lane, request).await;
+                server.count(lane.name(), answer.as_ref().ok().map(http::Response::status));
+                answer
+            }
         }
     }
 
@@ -108,6 +114,13 @@ impl Upstream {
         match self {
             Self::Embedded(_) => watch::channel(0).1,
             Self::KubeApiserver(server) => server.connections_opened(),
+        }
+    }
+
+    /// What is open at present, for a scrape. The embedded store has no connections.
+    pub fn sample(&self, samples: &mut Samples) {
+        if let Self::KubeApiserver(server) = self {
+            server.sample(samples);
         }
     }
 
@@ -124,7 +137,11 @@ impl Upstream {
             Self::Embedded(server) => {
                 Ok(UpgradeOutcome::Response(server.call(Lane::Unproven, request).await))
             }
-            Self::KubeApiserver(server) => server.send_upgrade(request).await,
+            Self::KubeApiserver(server) => {
+                let outcome = server.send_upgrade(request).await;
+                server.count("upgrade", outcome.as_ref().ok().map(UpgradeOutcome::status));
+                outcome
+            }
         }
     }
 }

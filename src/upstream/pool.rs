@@ -136,6 +136,16 @@ impl Pool {
         self.limit - self.places.available_permits()
     }
 
+    /// The lane's name.
+    pub(super) const fn lane(&self) -> &'static str {
+        self.lane
+    }
+
+    /// Open streams of HTTP/2 connections.
+    pub(super) fn streams(&self) -> usize {
+        self.state.lock().shared.iter().map(|connection| connection.streams).sum()
+    }
+
     /// Counts the connections that were opened, one after the other.
     pub(super) fn opened(&self) -> watch::Receiver<u64> {
         self.opened.subscribe()

@@ -37,6 +37,7 @@ use super::{
     pool::{Lease, Pool},
     tls::{TlsConfigs, TlsSetupError},
 };
+use crate::telemetry::metrics::{self, Metrics, Samples};
 
 /// How often one request is sent at most.
 const MAX_ATTEMPTS: u32 = 3;
@@ -67,6 +68,7 @@ struct Shared {
     client: Arc<Pool>,
     unproven: Arc<Pool>,
     upgrade: Arc<Pool>,
+    metrics: Metrics,
 }
 
 /// What became of a request to leave HTTP.
@@ -81,6 +83,18 @@ pub enum UpgradeOutcome {
 struct Failure {
     error: UpstreamError,
     reused: bool,
+}
+
+// === impl UpgradeOutcome ===
+
+impl UpgradeOutcome {
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Response(answer) => answer.status(),
+            Self::Switched(answer, _) => answer.status(),
+        }
+    }
 }
 
 // === impl ConnectionLimits ===
@@ -101,6 +115,18 @@ impl KubeApiserver {
     /// # Errors
     /// When TLS cannot be set up with what the operator gave.
     pub fn new(access: ClusterAccess, limits: ConnectionLimits) -> Result<Self, TlsSetupError> {
+        Self::counting(access, limits, Metrics::default())
+    }
+
+    /// The same, with requests counted in `metrics`.
+    ///
+    /// # Errors
+    /// As [`KubeApiserver::new`].
+    pub fn counting(
+        access: ClusterAccess,
+        limits: ConnectionLimits,
+        metrics: Metrics,
+    ) -> Result<Self, TlsSetupError> {
         let ClusterAccess { endpoint, trust, credential } = access;
         let credential = Arc::new(credential);
         let tls = if endpoint.is_tls() {
@@ -120,6 +146,7 @@ impl KubeApiserver {
             unproven: pool("unproven", limits.unproven, tls.map(|tls| &tls.unproven), theirs),
             upgrade: pool("upgrade", limits.upgrade, tls.map(|tls| &tls.upgrade), theirs),
             presented: Mutex::new(None),
+            metrics,
             endpoint,
             credential,
         })))
@@ -133,6 +160,20 @@ impl KubeApiserver {
     /// Open connections of a lane, those being opened included.
     pub fn connections(&self, lane: Lane) -> usize {
         self.pool(lane).connections()
+    }
+
+    /// Counts what came of a request.
+    pub(super) fn count(&self, lane: &str, answer: Option<StatusCode>) {
+        self.0.metrics.upstream.count(lane, answer);
+    }
+
+    pub(super) fn sample(&self, samples: &mut Samples) {
+        let Shared { client, gateway, unproven, upgrade, .. } = &*self.0;
+        for pool in [client, gateway, unproven, upgrade] {
+            let (connections, streams) = (pool.connections() as u64, pool.streams() as u64);
+            samples.count(&metrics::upstream::CONNECTIONS, &[pool.lane()], connections);
+            samples.count(&metrics::upstream::STREAMS, &[pool.lane()], streams);
+        }
     }
 
     /// How many connections of the gateway's own lane were opened so far.

@@ -1,7 +1,10 @@
 //! Which event type a selection sees, and in which bytes (semantics §5.3).
 
 use super::*;
-use crate::cache::fixture::{Pod, audience, codec, version};
+use crate::{
+    cache::fixture::{Pod, audience, codec, version},
+    codec::{frame_decoder::FrameDecoder, object::Representation},
+};
 
 fn set(object: &Pod, previous: Option<&Pod>) -> Event {
     let (object, previous) = (object.object(), previous.map(Pod::object));
@@ -78,4 +81,22 @@ fn a_creation_asked_for_as_a_departure_is_no_panic() {
     let event = set(&Pod::new("ns", "a", 9), None);
     let frame = event.frame(EventKind::Deleted, Form::Full, &codec);
     assert!(frame.starts_with(br#"{"type":"DELETED""#));
+}
+
+#[test]
+fn upstreams_own_frame_is_sent_on_and_no_other() {
+    let codec = codec();
+    let pod = Pod::new("ns", "a", 9);
+    let mut decoder = FrameDecoder::new(Representation::Json, 1 << 20);
+    let line = format!("{{\"type\":\"MODIFIED\",\"object\":{}}}\n", pod.json());
+    decoder.push(Bytes::from(line.clone()));
+    let received = codec.decode_frame(decoder.next_wire_frame().unwrap().unwrap()).unwrap();
+    let frame = received.frame.expect("just as it would be made");
+    let change = Change::Set { object: pod.object(), previous: Some(pod.object()) };
+    let event = Event::new(change).framed(EventKind::Modified, Form::Full, frame.clone());
+    let sent = event.frame(EventKind::Modified, Form::Full, &codec);
+    assert_eq!((sent.as_ptr(), &sent[..]), (frame.as_ptr(), line.as_bytes()));
+    for (kind, form) in [(EventKind::Added, Form::Full), (EventKind::Modified, Form::Metadata)] {
+        assert_ne!(event.frame(kind, form, &codec).as_ptr(), frame.as_ptr());
+    }
 }

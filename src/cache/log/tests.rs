@@ -1,11 +1,14 @@
 //! The log against a plain list of every event that was ever pushed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::{
-    event::Change,
-    fixture::{Pod, version},
+use crate::{
+    cache::fixture::{Pod, codec, version},
+    codec::watch_event::{EventKind, Form},
 };
 
 fn event(number: u64) -> Arc<Event> {
@@ -108,6 +111,88 @@ fn what_has_no_room_or_comes_later_is_not_put_before() {
     assert_eq!((log.start(), log.len()), (version(10), 9));
     assert!(log.prepend(version(8), &[event(9)], now));
     assert_eq!(log.since(version(8)).map(numbers).unwrap().len(), 10);
+}
+
+/// A change of one of a few objects: what it replaced is shared with the event that brought it.
+fn change(log: &Log, present: &mut BTreeMap<u64, Object>, key: u64, number: u64) -> Arc<Event> {
+    let name = format!("pod-{key}");
+    let object = Pod::new("ns", &name, number).node("n1").object();
+    let previous = present.insert(key, object.clone()).map(|previous| {
+        // As the map hands it out: a copy.
+        log.share(Object { core: Bytes::copy_from_slice(&previous.core), ..previous })
+    });
+    let change = match previous {
+        Some(previous) if number.is_multiple_of(7) => {
+            present.remove(&key);
+            Change::Deleted { object, previous }
+        }
+        previous => Change::Set { object, previous },
+    };
+    Arc::new(Event::new(change).counted(log.frames_made()))
+}
+
+/// What the events of a log really hold: every core and every set of attributes once.
+fn held(log: &Log) -> u64 {
+    let mut seen = BTreeSet::new();
+    let events = log.since(log.start()).unwrap();
+    let mut bytes = 0;
+    for event in events {
+        bytes += event.weight();
+        for object in [Some(event.object()), event.previous()].into_iter().flatten() {
+            if !seen.insert(object.core.as_ptr() as usize) {
+                bytes -= object_bytes(object);
+            }
+        }
+    }
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_events_share_is_counted_once(
+        keys in prop::collection::vec(0..40_u64, 0..900),
+        limits in prop::collection::vec((0..900_usize, 0..200_u64), 0..3),
+    ) {
+        let now = Instant::now();
+        let mut log = log(1 << 30, 60);
+        let mut present = BTreeMap::new();
+        for (place, key) in keys.into_iter().enumerate() {
+            let event = change(&log, &mut present, key, 11 + place as u64);
+            log.push(event, now);
+            for (_, limit) in limits.iter().filter(|(when, _)| *when == place) {
+                log.limit(limit << 10, now);
+            }
+            if place % 97 == 0 {
+                prop_assert_eq!(log.weight(), held(&log));
+            }
+        }
+        prop_assert_eq!(log.weight(), held(&log));
+        log.limit(0, now);
+        prop_assert_eq!(log.weight(), 0);
+    }
+}
+
+#[test]
+fn frames_that_are_made_count_and_go_with_their_events() {
+    let (now, codec) = (Instant::now(), codec());
+    let mut log = log(1 << 30, 60);
+    for number in 11..11 + 2 * CHUNK as u64 {
+        let object = Pod::new("ns", "a", number).object();
+        let change = Change::Set { object, previous: None };
+        log.push(Arc::new(Event::new(change).counted(log.frames_made())), now);
+    }
+    let before = log.weight();
+    let replay = log.since(log.start()).unwrap();
+    let made: u64 =
+        replay.map(|event| event.frame(EventKind::Added, Form::Full, &codec).len() as u64).sum();
+    log.limit(1 << 30, now);
+    assert_eq!(log.weight(), before + made);
+    log.limit(before / 2, now);
+    assert!(log.weight() <= before / 2);
+    log.limit(0, now);
+    assert_eq!(log.weight(), 0);
 }
 
 proptest! {

@@ -22,6 +22,7 @@
 //! | `runs` | walking over the bytes of a list |
 //! | `shared_memory` | what several versions hold together |
 
+mod builder;
 mod column;
 mod deflated;
 mod iteration;
@@ -37,12 +38,17 @@ mod totals;
 #[cfg(test)]
 mod tests;
 
-use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::{
+    ops::{Bound, ControlFlow, RangeBounds},
+    sync::Arc,
+};
 
 use node::{Node, Search};
+use page::Page;
 use totals::Totals;
 
 pub use self::{
+    builder::MapBuilder,
     column::{Column, Term},
     iteration::{Iter, OwnedRange},
     key_range::KeyRange,
@@ -75,7 +81,9 @@ impl OrderedMap {
         objects.reverse();
         objects.sort_by(|left, right| left.key().cmp(right.key()));
         objects.dedup_by(|later, kept| later.key() == kept.key());
-        Self { join, root: Node::build(join, objects) }
+        let mut builder = MapBuilder::new(join);
+        objects.into_iter().for_each(|object| builder.push(object));
+        builder.finish()
     }
 
     /// Whether both are the same version of the same map, so that no object can differ. Two maps
@@ -106,7 +114,8 @@ impl OrderedMap {
         if let Some(root) = &mut self.root {
             return root.insert_at_root(self.join, object);
         }
-        self.root = Node::build(self.join, vec![object]);
+        let page = Page::write(self.join, vec![object]);
+        self.root = Some(Node::Page(Arc::new(page)));
         None
     }
 

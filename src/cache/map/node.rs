@@ -13,11 +13,7 @@ use std::sync::Arc;
 
 pub use self::search::TooLong;
 pub(super) use self::search::Search;
-use super::{
-    page::{PAGE_MAX_OBJECTS, PAGE_TARGET_BYTES, Page},
-    places::PlacesByColumn,
-    totals::Totals,
-};
+use super::{page::Page, places::PlacesByColumn, totals::Totals};
 use crate::codec::{
     item_join::ItemJoin,
     object::{Object, ObjectAttributes},
@@ -76,9 +72,9 @@ pub(super) struct Located<'a> {
 // === impl Node ===
 
 impl Node {
-    /// A tree of objects that are sorted by key, none twice; `None` without objects.
-    pub(super) fn build(join: ItemJoin, objects: Vec<Object>) -> Option<Self> {
-        let mut level = build_pages(join, objects);
+    /// A tree above pages in key order, none of them empty; `None` without pages.
+    pub(super) fn above(pages: Vec<Self>) -> Option<Self> {
+        let mut level = pages;
         while level.len() > 1 {
             let branches = level.len().div_ceil(BUILD_CHILDREN);
             let size = level.len().div_ceil(branches);
@@ -324,24 +320,4 @@ impl Child {
         };
         Self { lowest, totals: node.totals(), node }
     }
-}
-
-/// Pages of about [`PAGE_TARGET_BYTES`] each.
-fn build_pages(join: ItemJoin, objects: Vec<Object>) -> Vec<Node> {
-    let (mut pages, mut page, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for object in objects {
-        let length = join.item_length(object.core.len()) as u64;
-        let full = bytes + length > PAGE_TARGET_BYTES || page.len() >= PAGE_MAX_OBJECTS / 2;
-        if full && !page.is_empty() {
-            let objects = std::mem::take(&mut page);
-            pages.push(Node::Page(Arc::new(Page::write(join, objects))));
-            bytes = 0;
-        }
-        bytes += length;
-        page.push(object);
-    }
-    if !page.is_empty() {
-        pages.push(Node::Page(Arc::new(Page::write(join, page))));
-    }
-    pages
 }

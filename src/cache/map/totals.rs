@@ -5,12 +5,7 @@
 
 use std::iter::Sum;
 
-use compact_str::CompactString;
-
-use crate::codec::{
-    item_join::ItemJoin,
-    object::{Object, ObjectAttributes},
-};
+use crate::codec::item_join::ItemJoin;
 
 /// Sums over a set of objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,22 +51,4 @@ impl Sum for Totals {
             sum
         })
     }
-}
-
-/// The memory of an object apart from its core: the handle and the attributes behind it.
-pub(super) fn attribute_bytes(object: &Object) -> u64 {
-    let attributes = &object.attributes;
-    let labels: usize = attributes.labels.iter().map(|(key, value)| heap(key) + heap(value)).sum();
-    let fields: usize = attributes.fields.iter().map(heap).sum();
-    let spilled_fields =
-        if attributes.fields.spilled() { size_of_val(&attributes.fields[..]) } else { 0 };
-    let handle = size_of::<Object>() + size_of::<ObjectAttributes>() + 2 * size_of::<usize>();
-    let key = attributes.key.as_str().len();
-    let key = if key > size_of::<CompactString>() { key } else { 0 };
-    (handle + key + size_of_val(&attributes.labels[..]) + labels + fields + spilled_fields) as u64
-}
-
-/// What a string holds outside of itself.
-fn heap(text: &CompactString) -> usize {
-    if text.is_heap_allocated() { text.len() } else { 0 }
 }

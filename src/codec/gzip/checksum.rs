@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn long_texts_are_joined_as_crc32fast_joins_them() {
-        for length in [0, 1, 65_536, 5 << 30, u64::from(u32::MAX), u64::MAX >> 4] {
+        for length in [1, 65_536, 5 << 30, u64::from(u32::MAX), u64::MAX >> 4] {
             let mut expected = crc32fast::Hasher::new_with_initial_len(0x1234_5678, 7);
             expected.combine(&crc32fast::Hasher::new_with_initial_len(0x9abc_def0, length));
             let joined = Checksum::new(0x1234_5678, 7).then(&Checksum::new(0x9abc_def0, length));

@@ -48,8 +48,11 @@ fn events(codec: &ResourceCodec, representation: Representation, body: Bytes) ->
     let mut decoder = FrameDecoder::new(representation, 1 << 20);
     decoder.push(body);
     let mut events = Vec::new();
-    while let Some(frame) = decoder.next_frame().unwrap() {
-        events.push(codec.decode_watch_event(frame).unwrap());
+    while let Some(frame) = decoder.next_wire_frame().unwrap() {
+        let received = codec.decode_frame(frame.clone()).unwrap();
+        let is_object = !matches!(received.event, WatchEvent::Bookmark(_) | WatchEvent::Error(_));
+        assert_eq!(received.frame, is_object.then_some(frame.bytes), "sent on as it came");
+        events.push(received.event);
     }
     decoder.finish().unwrap();
     events

@@ -13,7 +13,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::upstream::transport::fixture::{plain, raw, read_to_end, read_until};
+use crate::{
+    telemetry::metrics::{Metrics, resource::NONE},
+    upstream::transport::fixture::{plain, raw, read_to_end, read_until},
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -310,7 +313,9 @@ async fn a_watch_ends_in_order_with_the_gateway_and_upstream_is_told() {
     let forwarder = Forwarder::new(plain(upstream).into(), tunnels);
     let request = Request::get("/w?watch=1").body(http_body_util::Empty::<Bytes>::new()).unwrap();
     let answer = forwarder.forward(request, Lane::Client, upstream).await;
-    let mut body = answer.into_body().ending_with(draining.clone());
+    let metrics = Metrics::default();
+    let counted = metrics.watches.of(NONE).forwarded();
+    let mut body = answer.into_body().ending_with(draining.clone(), counted);
     next(&mut told).await;
     let frame = http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
     assert_eq!(frame.into_data().unwrap(), "{}");

@@ -66,7 +66,7 @@ impl World {
     fn new(objects: &[Pod], at: u64) -> Self {
         let world = Self::unfilled();
         let objects = objects.iter().map(Pod::object).collect();
-        world.shard.fill(objects, version(at), Instant::now(), 0).unwrap();
+        world.shard.fill_with(objects, version(at), Instant::now(), 0).unwrap();
         world
     }
 
@@ -283,11 +283,11 @@ async fn only_a_broken_history_ends_watches() {
     let world = World::new(&[pod("a", 7)], 10);
     let mut client = world.after(everything(), 10, world.limits(600, 1 << 16)).unwrap();
     let same = vec![pod("a", 7).object()];
-    world.shard.fill(same, version(20), Instant::now(), 0).unwrap();
+    world.shard.fill_with(same, version(20), Instant::now(), 0).unwrap();
     world.apply(&pod("a", 21), "MODIFIED");
     assert_eq!(client.taken(), ["MODIFIED 21"]);
     world.apply(&pod("a", 22), "MODIFIED");
-    world.shard.fill(vec![], version(30), Instant::now(), 0).unwrap();
+    world.shard.fill_with(vec![], version(30), Instant::now(), 0).unwrap();
     let mut next = world.after(everything(), 30, world.limits(600, 1 << 16)).unwrap();
     world.hub.deliver();
     world.apply(&pod("a", 31), "ADDED");

@@ -14,7 +14,7 @@ use crate::{
 fn shard() -> Arc<Shard> {
     let budget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(600) };
     let shard = Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, Arc::from([]));
-    shard.fill(vec![Pod::new("ns", "a", 5).object()], version(10), Instant::now(), 0).unwrap();
+    shard.fill_with(vec![Pod::new("ns", "a", 5).object()], version(10), Instant::now(), 0).unwrap();
     for at in 11..=20 {
         shard.apply(vec![Pod::new("ns", "a", at).event("MODIFIED")], Instant::now()).unwrap();
     }

@@ -11,7 +11,6 @@ use crate::{
         map::OrderedMap,
         watch_cache::{Arrival, Fill, Violation},
     },
-    codec::object::Object,
     shards::hub::Message,
 };
 
@@ -33,13 +32,12 @@ impl Shard {
     /// [`Violation::WentBack`] when the store is older than what was shown.
     pub fn fill(
         &self,
-        objects: Vec<Object>,
+        objects: OrderedMap,
         version: ResourceVersion,
         requested: Instant,
         cleared: u64,
     ) -> Result<Fill, Violation> {
-        let mut arrival =
-            Arrival::new(OrderedMap::from_objects(self.codec.item_join(), objects), version);
+        let mut arrival = Arrival::new(objects, version);
         // Held until after the lock: what readers were shown must not be dropped under it.
         let held = self.snapshot();
         if let Some(held) = &held {
@@ -74,6 +72,19 @@ impl Shard {
         drop(cache);
         drop((held, discarded));
         outcome
+    }
+
+    /// Fills the shard with these objects, in any order.
+    #[cfg(test)]
+    pub(crate) fn fill_with(
+        &self,
+        objects: Vec<crate::codec::object::Object>,
+        version: ResourceVersion,
+        requested: Instant,
+        cleared: u64,
+    ) -> Result<Fill, Violation> {
+        let objects = OrderedMap::from_objects(self.codec.item_join(), objects);
+        self.fill(objects, version, requested, cleared)
     }
 
     /// Says why the shard cannot be filled; readers are forwarded meanwhile if nothing is held.

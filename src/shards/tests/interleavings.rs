@@ -85,7 +85,7 @@ impl World {
         let json = Representation::Json;
         let shard = Arc::new(Shard::new(ShardId(1), pods(), 1, json, budget, Arc::clone(&hubs)));
         let first = vec![Pod::new("ns", "first", FIRST).object()];
-        shard.fill(first, version(FIRST), Instant::now(), 0).unwrap();
+        shard.fill_with(first, version(FIRST), Instant::now(), 0).unwrap();
         let over = Arc::new(AtomicBool::new(false));
         let deliver = |hub: &Arc<Hub>| {
             let (hub, over) = (Arc::clone(hub), Arc::clone(&over));
@@ -355,7 +355,7 @@ fn watches_end_when_continuity_is_broken_and_only_then() {
         let writer = thread::spawn(move || {
             shard.apply(vec![change(11)], Instant::now()).unwrap();
             let other = vec![Pod::new("ns", "other", 19).object()];
-            let fill = shard.fill(other, version(20), Instant::now(), 0);
+            let fill = shard.fill_with(other, version(20), Instant::now(), 0);
             assert_eq!(fill, Ok(Fill::Changed));
             shard.apply(vec![change(21)], Instant::now()).unwrap();
         });
@@ -395,7 +395,7 @@ fn a_refill_without_changes_ends_only_watches_from_inside_of_the_gap() {
             .into();
         let writer = thread::spawn(move || {
             let same = vec![Pod::new("ns", "first", FIRST).object()];
-            let fill = shard.fill(same, version(20), Instant::now(), 0);
+            let fill = shard.fill_with(same, version(20), Instant::now(), 0);
             assert_eq!(fill, Ok(Fill::Unchanged));
             shard.apply(vec![change(21)], Instant::now()).unwrap();
         });

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::{
     api::version::ResourceVersion,
     codec::watch_event::WatchEvent,
+    telemetry::metrics::proofs::Asked,
     upstream::short_watch::{self, ShortWatch},
 };
 
@@ -59,6 +60,7 @@ impl Freshness {
     }
 
     async fn first_bookmark(&self, from: ResourceVersion) -> Option<ResourceVersion> {
+        self.metrics.proofs.asked(Asked::Watch);
         let watch = async {
             let mut watch = ShortWatch::begin(&self.upstream, &self.shard, from).await.ok()?;
             match watch.next().await.ok()?? {

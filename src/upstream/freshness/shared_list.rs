@@ -23,6 +23,7 @@ use crate::{
     cache::watch_cache::Violation,
     codec::{decode_error::DecodeError, list_version::list_version},
     shards::shard::ShardId,
+    telemetry::metrics::proofs::Asked,
     upstream::{Lane, RequestBody, UpstreamBody, UpstreamError, error::Cause, turns::Turns},
 };
 
@@ -218,6 +219,7 @@ impl Freshness {
     }
 
     async fn run_list(&self, ask: &ListAsk) -> Result<SharedList, NotShared> {
+        self.metrics.proofs.asked(Asked::List);
         let shown = self.shard.resource_version();
         let mut request = Request::get(&ask.target).header(header::ACCEPT, ask.accept);
         if ask.gzip {

@@ -69,7 +69,7 @@ fn fill(shard: &Shard, at: u64) {
     let objects = [Pod::new("ns", "a", 900), Pod::new("ns", "b", 990)];
     let objects = objects.iter().map(Pod::object).collect();
     let cleared = shard.progress().borrow().cleared;
-    shard.fill(objects, version(at), Instant::now(), cleared).unwrap();
+    shard.fill_with(objects, version(at), Instant::now(), cleared).unwrap();
 }
 
 impl World {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use tokio::{
     sync::watch,
@@ -19,6 +19,7 @@ use crate::{
     cache::watch_cache::{Fill, Snapshot, Violation},
     codec::bookmark_template::BookmarkTemplate,
     shards::shard::{Progress, Shard},
+    telemetry::metrics::cache::Cause,
     upstream::{
         Lane, RequestBody, Upstream, UpstreamBody,
         probe::{Probed, sample},
@@ -28,6 +29,10 @@ use crate::{
         },
     },
 };
+
+mod refill;
+
+use self::refill::Refill;
 
 /// Called when the store behind upstream was restored from the past: everything cached is void.
 pub type WentBack = Arc<dyn Fn(&Shard, &Violation) + Send + Sync>;
@@ -47,13 +52,22 @@ pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
     let reflector = Reflector::new(shard.resource(), shard.key().representation);
     let mut cleared = shard.progress();
     let seen = cleared.borrow_and_update().cleared;
-    let (expected, learning) = (None, None);
-    let mut driver =
-        Driver { shard, upstream, went_back, reflector, cleared, seen, expected, learning };
+    let mut driver = Driver {
+        shard,
+        upstream,
+        went_back,
+        reflector,
+        cleared,
+        seen,
+        expected: None,
+        learning: None,
+        refill: Refill::default(),
+    };
     loop {
         // Whatever the machine wanted to go on with is gone.
         if driver.was_cleared() {
             driver.expected = None;
+            driver.refill.cause = Cause::Cleared;
             driver.reflector.begin_anew(Instant::now());
         }
         match driver.reflector.next(Instant::now(), rand::random()) {
@@ -76,6 +90,7 @@ struct Driver {
     expected: Option<Expected>,
     /// A bookmark on its way, where the fill brought none.
     learning: Option<Learning>,
+    refill: Refill,
 }
 
 /// What the store held when it was probed, and until when the shard must have got there.
@@ -97,6 +112,7 @@ impl Driver {
             self.expected = None;
         }
         if ask.begins_fill {
+            self.refill.begins(&self.shard);
             self.shard.expect_fill();
         }
         let mut effects = Vec::new();
@@ -105,6 +121,9 @@ impl Driver {
                 self.reflector.failed(&reason, Instant::now(), &mut effects);
             }
             Ok(response) => {
+                if response.status() == StatusCode::GONE {
+                    self.refill.cause = Cause::Expired;
+                }
                 let retry_after = retry_after(response.headers());
                 let (verdict, effect) =
                     self.reflector.answered(response.status(), retry_after, Instant::now());
@@ -114,7 +133,7 @@ impl Driver {
                 }
             }
         }
-        self.act(effects);
+        self.act(effects, Instant::now());
     }
 
     /// Whether the shard was emptied since this was last asked.
@@ -142,7 +161,7 @@ impl Driver {
         };
         let mut effects = Vec::new();
         self.reflector.probed(standing, Instant::now(), &mut effects);
-        self.act(effects);
+        self.act(effects, Instant::now());
     }
 
     fn judge(&mut self, probed: Probed, held: Option<&Snapshot>) -> Standing {
@@ -152,6 +171,7 @@ impl Driver {
             if self.cleared.borrow().cleared == self.seen {
                 (self.went_back)(&self.shard, &violation);
             }
+            self.refill.cause = Cause::Cleared;
             return Standing::WentBack;
         }
         let until = Instant::now() + CATCHING_UP;
@@ -173,11 +193,13 @@ impl Driver {
             self.expected = None;
             if !follows {
                 (self.went_back)(&self.shard, &Violation::Rewritten { found, shown });
+                self.refill.cause = Cause::Cleared;
                 self.reflector.begin_anew(Instant::now());
             }
         } else if Instant::now() >= *until {
             info!(shard = %self.shard.key(), "a resumed stream does not catch up: filling anew");
             self.expected = None;
+            self.refill.cause = Cause::Stalled;
             self.reflector.begin_anew(Instant::now());
         }
     }
@@ -200,6 +222,8 @@ impl Driver {
                     continue;
                 }
             };
+            // Bursts count from here: decoding them is part of their delay.
+            let received = Instant::now();
             match frame {
                 // What was expected did not come: said below.
                 Err(_) if catching_up.is_some() => {}
@@ -215,18 +239,20 @@ impl Driver {
                 }
                 Ok(None) => {
                     let codec = Arc::clone(self.shard.codec());
+                    self.refill.cause = Cause::Ended;
                     self.reflector.ended(&codec, Instant::now(), &mut effects);
-                    self.act(effects);
+                    self.act(effects, received);
                     return;
                 }
                 Ok(Some(Ok(frame))) => {
                     if let Ok(chunk) = frame.into_data() {
                         let codec = Arc::clone(self.shard.codec());
-                        self.reflector.received(chunk, &codec, Instant::now(), &mut effects);
+                        self.refill.cause = Cause::Broken;
+                        self.reflector.received(chunk, &codec, received, &mut effects);
                     }
                 }
             }
-            self.act(effects);
+            self.act(effects, received);
         }
     }
 
@@ -240,7 +266,8 @@ impl Driver {
             Some(Box::pin(async move { template::learn(&shard, &upstream, version).await }));
     }
 
-    fn act(&mut self, effects: Vec<Effect>) {
+    /// Performs what came of something received then.
+    fn act(&mut self, effects: Vec<Effect>, received: Instant) {
         for effect in effects {
             let outcome = match effect {
                 Effect::Template(template) => {
@@ -252,6 +279,9 @@ impl Driver {
                     self.expected = None;
                     let filled = self.shard.fill(objects, version, requested, self.seen);
                     self.learn(version);
+                    if let Ok(fill) = filled {
+                        self.refill.ends(&self.shard, fill);
+                    }
                     filled.map(|fill| match fill {
                         Fill::Void => {}
                         Fill::First => info!(shard = %self.shard.key(), count, %version, "filled"),
@@ -263,7 +293,7 @@ impl Driver {
                         }
                     })
                 }
-                Effect::Apply(burst) => self.shard.apply(burst, Instant::now()).map(|_| ()),
+                Effect::Apply(burst) => self.shard.apply(burst, received).map(|_| ()),
                 Effect::Failure(reason) => {
                     warn!(shard = %self.shard.key(), reason, "the shard's upstream stream broke");
                     self.shard.set_failure(&reason);
@@ -271,14 +301,18 @@ impl Driver {
                 }
                 Effect::Withdraw { reason, unfillable } => {
                     warn!(shard = %self.shard.key(), reason, "upstream's state cannot be kept");
+                    self.refill.cause = Cause::Withdrawn;
+                    self.refill.begins(&self.shard);
                     self.shard.withdraw(&reason, unfillable);
                     Ok(())
                 }
             };
             if let Err(violation) = outcome {
                 warn!(shard = %self.shard.key(), %violation, "filling the shard anew");
+                self.refill.cause = Cause::Violation;
                 if violation.is_a_restore() {
                     (self.went_back)(&self.shard, &violation);
+                    self.refill.cause = Cause::Cleared;
                 }
                 self.reflector.begin_anew(Instant::now());
                 return;

@@ -25,6 +25,7 @@ use crate::{
         resource::{Origin, ResourceType},
         version::ResourceVersion,
     },
+    cache::map::MapBuilder,
     codec::{ResourceCodec, frame_decoder::FrameDecoder, object::Representation},
 };
 
@@ -323,15 +324,33 @@ impl Reflector {
 
     fn begin(&self, next: Next, now: Instant) -> State {
         match next {
-            Next::Fill if self.watch_list => {
-                State::WatchListing { decoder: self.decoder(), objects: Vec::new(), requested: now }
-            }
+            Next::Fill if self.watch_list => State::WatchListing {
+                decoder: self.decoder(),
+                objects: self.no_objects(),
+                requested: now,
+            },
             Next::Fill => State::Listing {
-                pages: Pages { objects: Vec::new(), continue_token: None, requested: now },
+                pages: Pages { objects: self.no_objects(), continue_token: None, requested: now },
                 body: Vec::new(),
             },
             Next::Page(pages) => State::Listing { pages, body: Vec::new() },
             Next::Watch { version, .. } => State::Watching { decoder: self.decoder(), version },
+        }
+    }
+
+    fn no_objects(&self) -> MapBuilder {
+        MapBuilder::new(self.representation.item_join())
+    }
+
+    /// About the memory that the objects of the fill under way hold; `None` while none is.
+    pub fn filling_bytes(&self) -> Option<u64> {
+        match &self.state {
+            State::WatchListing { objects, .. } => Some(objects.resident_bytes()),
+            State::Listing { pages, body } => {
+                Some(pages.objects.resident_bytes() + body.len() as u64)
+            }
+            State::Idle { next: Next::Page(pages), .. } => Some(pages.objects.resident_bytes()),
+            State::Idle { .. } | State::Watching { .. } => None,
         }
     }
 

@@ -192,6 +192,16 @@ impl Cluster {
         self.etcd.into_inner().stop().await
     }
 
+    /// The API server's process id, for what it costs; `None` when it isn't running.
+    pub async fn api_server_pid(&self) -> Option<u32> {
+        self.api_server.lock().await.as_ref().map(Process::pid)
+    }
+
+    /// etcd's process id; `None` when it isn't running.
+    pub async fn etcd_pid(&self) -> Option<u32> {
+        self.etcd.lock().await.pid()
+    }
+
     /// `https://127.0.0.1:PORT`, the same for the cluster's whole life.
     pub fn api_server_url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)

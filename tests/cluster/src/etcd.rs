@@ -47,6 +47,11 @@ impl Etcd {
         Ok(())
     }
 
+    /// Its process id if it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// Ends it in an orderly way if it runs.
     pub(crate) async fn stop(&mut self) -> Result<()> {
         if let Some(process) = self.process.take() {

@@ -20,8 +20,9 @@ impl Page {
         assert_eq!(self.overlay.count, overlay.len());
         let bytes: usize = overlay.iter().map(|object| join.item_length(object.core.len())).sum();
         assert_eq!(self.overlay.item_bytes, bytes as u64);
-        let limit = 2 * sums.item_bytes;
-        assert!(self.buffer.len() as u64 <= limit, "more than half of the buffer is dead");
+        let dead = self.buffer.len() as u64
+            - (sums.item_bytes - self.overlay.item_bytes).min(self.buffer.len() as u64);
+        assert!(dead * super::DEAD_PART <= sums.item_bytes, "{dead} bytes of the buffer are dead");
     }
 
     /// See the node's function of this name; a page's buffer is shown by itself.

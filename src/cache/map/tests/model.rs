@@ -10,7 +10,6 @@ use std::{
 use bytes::{Buf, Bytes};
 use compact_str::{CompactString, format_compact};
 use flate2::read::GzDecoder;
-use smallvec::smallvec;
 
 use super::super::{Column, OrderedMap, Term};
 use crate::{
@@ -37,8 +36,8 @@ pub(super) fn object(key: &str, length: usize, version: u64) -> Object {
         attributes: Arc::new(ObjectAttributes {
             key: ObjectKey::new(namespace, name),
             resource_version: ResourceVersion::new(version).unwrap(),
-            labels: if version % 3 == 0 { Box::new([label]) } else { Box::new([label, turn]) },
-            fields: smallvec![],
+            labels: if version % 3 == 0 { Arc::new([label]) } else { Arc::new([label, turn]) },
+            fields: Box::default(),
             metadata: 0..0,
             resource_version_span: 0..0,
         }),

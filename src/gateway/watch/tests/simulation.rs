@@ -155,7 +155,7 @@ impl Simulation {
         let cleared = self.world.shard.progress().borrow().cleared;
         let shown = self.world.shard.resource_version();
         let moved = shown.is_some_and(|shown| shown.get() < self.history.version);
-        match self.world.shard.fill(objects, at, Instant::now(), cleared).unwrap() {
+        match self.world.shard.fill_with(objects, at, Instant::now(), cleared).unwrap() {
             Fill::Void => unreachable!("nobody empties the shard meanwhile"),
             Fill::Changed => self.generation += 1,
             Fill::First => {}

@@ -55,6 +55,7 @@ fn driver() -> Driver {
         seen: 0,
         expected: None,
         learning: None,
+        refill: Refill::default(),
     }
 }
 
@@ -64,7 +65,7 @@ async fn a_fill_is_not_held_to_what_a_resumed_stream_had_to_bring() {
     for held in [Some(5), None] {
         let mut driver = driver();
         if let Some(at) = held {
-            driver.shard.fill(Vec::new(), version(at), Instant::now(), 0).unwrap();
+            driver.shard.fill_with(Vec::new(), version(at), Instant::now(), 0).unwrap();
         }
         let probed = sample(&driver.upstream, &driver.shard.key().gvr).await.unwrap();
         driver.expected = Some(Expected { probed, until: Instant::now() });
@@ -93,7 +94,7 @@ async fn a_fill_below_what_was_proven_another_way_is_a_restore() {
     {
         let mut driver = driver();
         let shard = Arc::clone(&driver.shard);
-        shard.fill(Vec::new(), version(5), Instant::now(), 0).unwrap();
+        shard.fill_with(Vec::new(), version(5), Instant::now(), 0).unwrap();
         let told = Arc::new(parking_lot::Mutex::new(None));
         let tell = Arc::clone(&told);
         driver.went_back = Arc::new(move |_, violation| {

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use crate::{
     api::version::ResourceVersion,
-    codec::{bookmark_template::BookmarkTemplate, object::Object, watch_event::WatchEvent},
+    cache::map::OrderedMap,
+    codec::{bookmark_template::BookmarkTemplate, watch_event::ReceivedEvent},
 };
 
 /// What the driver is to hand to the shard.
@@ -13,7 +14,7 @@ pub enum Effect {
     /// The complete state at a version, requested at that time.
     Fill {
         /// All objects.
-        objects: Vec<Object>,
+        objects: OrderedMap,
         /// The version of the state.
         version: ResourceVersion,
         /// When the request for it was sent.
@@ -22,7 +23,7 @@ pub enum Effect {
     /// What this type's bookmarks look like.
     Template(BookmarkTemplate),
     /// Events after what was handed over before.
-    Apply(Vec<WatchEvent>),
+    Apply(Vec<ReceivedEvent>),
     /// The stream broke, for a person to read. What the shard holds is still true up to its version.
     Failure(String),
     /// The shard cannot be brought up to date although upstream answers: what it holds grows old,

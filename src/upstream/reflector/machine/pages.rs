@@ -29,14 +29,16 @@ impl Reflector {
                 return;
             }
         };
-        pages.objects.extend(page.objects);
+        page.objects.into_iter().for_each(|object| pages.objects.push(object));
+        // Else the rest of this page would be kept until the next one has come.
+        pages.objects.let_go_of_buffers();
         pages.continue_token = page.continue_token.filter(|token| !token.is_empty());
         let next = if pages.continue_token.is_some() {
             Next::Page(pages)
         } else {
             let Pages { objects, requested, .. } = pages;
             let version = page.resource_version;
-            effects.push(Effect::Fill { objects, version, requested });
+            effects.push(Effect::Fill { objects: objects.finish(), version, requested });
             self.stale_since = None;
             Next::Watch { version, probed: true }
         };

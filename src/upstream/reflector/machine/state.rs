@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    api::version::ResourceVersion,
-    codec::{frame_decoder::FrameDecoder, object::Object},
+    api::version::ResourceVersion, cache::map::MapBuilder, codec::frame_decoder::FrameDecoder,
 };
 
 #[derive(Debug)]
@@ -12,7 +11,7 @@ pub(super) enum State {
     /// Nothing under way; `wait` first, then do `next`.
     Idle { next: Next, wait: Option<Wait> },
     /// The initial events of a streaming list are arriving.
-    WatchListing { decoder: FrameDecoder, objects: Vec<Object>, requested: Instant },
+    WatchListing { decoder: FrameDecoder, objects: MapBuilder, requested: Instant },
     /// Pages of a list are arriving; `body` collects the present one.
     Listing { pages: Pages, body: Vec<u8> },
     /// Live events are arriving.
@@ -51,7 +50,7 @@ pub(super) struct Wait {
 
 #[derive(Debug)]
 pub(super) struct Pages {
-    pub(super) objects: Vec<Object>,
+    pub(super) objects: MapBuilder,
     pub(super) continue_token: Option<String>,
     pub(super) requested: Instant,
 }

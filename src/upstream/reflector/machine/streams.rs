@@ -4,7 +4,12 @@ use std::time::Instant;
 
 use crate::{
     api::version::ResourceVersion,
-    codec::{ResourceCodec, frame_decoder::FrameDecoder, object::Object, watch_event::WatchEvent},
+    cache::map::MapBuilder,
+    codec::{
+        ResourceCodec,
+        frame_decoder::FrameDecoder,
+        watch_event::{ReceivedEvent, WatchEvent},
+    },
 };
 
 use super::{
@@ -22,7 +27,7 @@ impl Reflector {
     pub(super) fn watch_listing(
         &mut self,
         mut decoder: FrameDecoder,
-        (mut objects, requested): (Vec<Object>, Instant),
+        (mut objects, requested): (MapBuilder, Instant),
         codec: &ResourceCodec,
         now: Instant,
         effects: &mut Vec<Effect>,
@@ -33,7 +38,7 @@ impl Reflector {
                 WatchEvent::Bookmark(bookmark) if bookmark.initial_events_end => {
                     let version = bookmark.resource_version;
                     effects.push(Effect::Template(bookmark.template));
-                    effects.push(Effect::Fill { objects, version, requested });
+                    effects.push(Effect::Fill { objects: objects.finish(), version, requested });
                     self.watching_since = Some(requested);
                     self.stale_since = None;
                     let watching = self.watching(decoder, version, codec, now, effects);
@@ -64,13 +69,13 @@ impl Reflector {
     ) -> Result<(), String> {
         let mut burst = Vec::new();
         let outcome = loop {
-            let event = match decoder.next_frame() {
-                Ok(Some(frame)) => codec.decode_watch_event(frame),
+            let received = match decoder.next_wire_frame() {
+                Ok(Some(frame)) => codec.decode_frame(frame),
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error.to_string()),
             };
-            match event {
-                Ok(WatchEvent::Error(status)) => {
+            match received {
+                Ok(ReceivedEvent { event: WatchEvent::Error(status), .. }) => {
                     let next = if status.code == GONE { Next::Fill } else { Next::lost(version) };
                     if !burst.is_empty() {
                         self.stale_since = None;
@@ -81,9 +86,10 @@ impl Reflector {
                     effects.push(self.unanswered(Trouble::Broken(reason), now));
                     return Ok(());
                 }
-                Ok(event) => {
-                    version = version_of(&event).map_or(version, |found| found.max(version));
-                    burst.push(event);
+                Ok(received) => {
+                    version =
+                        version_of(&received.event).map_or(version, |found| found.max(version));
+                    burst.push(received);
                 }
                 Err(error) => break Err(error.to_string()),
             }
@@ -108,6 +114,6 @@ fn version_of(event: &WatchEvent) -> Option<ResourceVersion> {
     }
 }
 
-fn some_burst(burst: Vec<WatchEvent>) -> Option<Effect> {
+fn some_burst(burst: Vec<ReceivedEvent>) -> Option<Effect> {
     (!burst.is_empty()).then_some(Effect::Apply(burst))
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     cache::fixture::{Pod, bookmark_json, codec, line, pods},
-    codec::watch_event::WatchEvent,
+    codec::watch_event::{ReceivedEvent, WatchEvent},
 };
 
 /// The machine with its clock, and all that it has handed over.
@@ -118,10 +118,12 @@ fn describe(effect: &Effect) -> Option<String> {
     match effect {
         Effect::Template(_) => None,
         Effect::Fill { objects, version, .. } => {
-            let keys: Vec<_> = objects.iter().map(|object| object.key().as_str()).collect();
+            let keys: Vec<_> = objects.range(..).map(|object| object.key().as_str()).collect();
             Some(format!("fill {version} {}", keys.join(" ")))
         }
-        Effect::Apply(burst) => Some(burst.iter().map(event).collect::<Vec<_>>().join(" ")),
+        Effect::Apply(burst) => {
+            Some(burst.iter().map(|one| event(&one.event)).collect::<Vec<_>>().join(" "))
+        }
         Effect::Failure(reason) => Some(format!("failure: {reason}")),
         Effect::Withdraw { reason, .. } => Some(format!("withdraw: {reason}")),
     }
@@ -555,7 +557,8 @@ proptest! {
                 Effect::Fill { .. } => filled = true,
                 Effect::Apply(burst) => {
                     prop_assert!(filled && !burst.is_empty());
-                    prop_assert!(!burst.iter().any(|event| matches!(event, WatchEvent::Error(_))));
+                    let is_error = |one: &ReceivedEvent| matches!(one.event, WatchEvent::Error(_));
+                    prop_assert!(!burst.iter().any(is_error));
                 }
                 Effect::Template(_) | Effect::Failure(_) | Effect::Withdraw { .. } => {}
             }

@@ -1,0 +1,175 @@
+//! The command line.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    pods::{Pods, Profile},
+    progress::Progress,
+    report::Report,
+    result::Outcome,
+    rows::{self, Row, Settings},
+    servers::{Options, Stage, gateway_binary, limit},
+    table,
+};
+
+/// Measures watchgate side by side with kube-apiserver, a bare server and HAProxy, on this machine.
+///
+/// Starts everything itself, on loopback, and ends it. Exit status: 0 if every row has its figures and right answers, 1 if an
+/// answer was wrong or did not come from memory, 2 if there is no result. A missed goal is no error.
+#[derive(Debug, Parser)]
+#[command(name = "watchgate-side-by-side", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The bare server; started by the program itself.
+    #[command(hide = true)]
+    LimitServer { certificate: PathBuf, key: PathBuf },
+}
+
+#[derive(Debug, Args)]
+struct Flags {
+    /// Only this row. Repeatable; all rows if not given.
+    #[arg(long, value_name = "NAME")]
+    row: Vec<String>,
+    /// Say what rows there are, and end.
+    #[arg(long)]
+    list_rows: bool,
+    /// How often each side is measured, in turn.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// How many pods the cluster has.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1000..=200_000))]
+    pods: u32,
+    /// What the pods are like.
+    #[arg(long, value_name = "PROFILE", default_value = "uniform")]
+    profile: Profile,
+    /// What the pods' content follows from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// The gateway's binary [default: watchgate beside this program]
+    #[arg(long, value_name = "FILE")]
+    gateway: Option<PathBuf>,
+    /// A further flag of the gateway, as in --gateway-flag=--cache-memory=8Gi. Repeatable.
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    gateway_flag: Vec<String>,
+    /// Hold this file's lock during each round, so that runs on one machine don't measure each other.
+    #[arg(long, value_name = "FILE")]
+    lock_file: Option<PathBuf>,
+    /// Write the result as JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+// === impl CommandLine ===
+
+impl CommandLine {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        if let Some(Command::LimitServer { certificate, key }) = &self.command {
+            limit::serve(certificate, key)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.flags.list_rows {
+            for row in rows::all() {
+                println!("{:<28} {}", row.name, row.title);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(self.flags.measure())
+    }
+}
+
+// === impl Flags ===
+
+impl Flags {
+    async fn measure(self) -> Result<ExitCode> {
+        let rows = self.rows()?;
+        let gateway = gateway_binary(self.gateway.as_deref())?;
+        let progress = Progress::start();
+        let pods = Pods { profile: self.profile, count: self.pods as usize, seed: self.seed };
+        let options = Options { gateway, gateway_flags: self.gateway_flag.clone(), pods };
+        let settings =
+            Settings { rounds: self.rounds as usize, progress, lock: self.lock_file.clone() };
+        let mut outcome = Outcome::new(&options, self.rounds).await?;
+        let stage = Box::pin(Stage::set(options, &progress)).await?;
+        tokio::select! {
+            ended = Box::pin(run(stage, &rows, &settings, &mut outcome)) => ended?,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                progress.say("interrupted; what was measured so far follows");
+            }
+        }
+        print!("{}", table::markdown(&outcome.rows));
+        if let Some(path) = &self.json {
+            write_json(path, &outcome)?;
+        }
+        let right = outcome.rows.iter().all(|report: &Report| report.failures.is_empty());
+        Ok(if right { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+
+    fn rows(&self) -> Result<Vec<Row>> {
+        let all = rows::all();
+        for name in &self.row {
+            let known = all.iter().any(|row| row.name == name);
+            ensure!(known, "--row {name}: there is no such row; --list-rows says which there are");
+        }
+        let wanted =
+            |row: &Row| self.row.is_empty() || self.row.iter().any(|name| name == row.name);
+        Ok(all.into_iter().filter(wanted).collect())
+    }
+}
+
+async fn run(
+    mut stage: Stage,
+    rows: &[Row],
+    settings: &Settings,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    for row in rows {
+        let report = Box::pin(row.measure(&mut stage, settings)).await?;
+        settings.progress.say(format!("= {}", table::summary(&report)));
+        outcome.rows.push(report);
+    }
+    stage.strike().await
+}
+
+fn write_json(path: &Path, outcome: &Outcome) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(outcome)?;
+    text.push(b'\n');
+    std::fs::write(path, text).with_context(|| format!("--json {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn rows_are_selected_by_name() {
+        let rows = |arguments: &[&str]| {
+            let arguments = [&["side-by-side"], arguments].concat();
+            CommandLine::parse_from(arguments).flags.rows().map(|rows| rows.len())
+        };
+        assert_eq!(rows(&["--row", "get", "--row", "list-json"]).unwrap(), 2);
+        assert!(rows(&[]).unwrap() > 10);
+        assert!(rows(&["--row", "gte"]).unwrap_err().to_string().contains("--list-rows"));
+    }
+}

@@ -1,0 +1,68 @@
+//! One row, and all of them.
+
+use std::{fs::File, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::{forward::Forward, reading::Reading};
+use crate::{progress::Progress, report::Report, servers::Stage};
+
+/// What holds for all rows of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) rounds: usize,
+    pub(crate) progress: Progress,
+    /// Locked around each round.
+    pub(crate) lock: Option<PathBuf>,
+}
+
+/// A row.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// By which it is selected.
+    pub(crate) name: &'static str,
+    /// As in the table.
+    pub(crate) title: &'static str,
+    pub(super) work: Work,
+}
+
+/// What is to be done for it.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    Reading(Reading),
+    Forward(Forward),
+}
+
+/// All rows in the order of the table.
+pub(crate) fn all() -> Vec<Row> {
+    [super::reading::rows(), super::forward::rows()].concat()
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Waits until no other run on this machine measures; the file unlocks when it is dropped.
+    pub(crate) fn exclusive(&self) -> Result<Option<File>> {
+        let Some(path) = &self.lock else { return Ok(None) };
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.with_context(|| format!("--lock-file {}", path.display()))?;
+        file.lock().with_context(|| format!("--lock-file {}", path.display()))?;
+        Ok(Some(file))
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    /// Measures it.
+    ///
+    /// # Errors
+    /// When there is no figure. Wrong answers are in the report.
+    pub(crate) async fn measure(&self, stage: &mut Stage, settings: &Settings) -> Result<Report> {
+        match &self.work {
+            Work::Reading(reading) => Box::pin(reading.measure(self, stage, settings)).await,
+            Work::Forward(forward) => Box::pin(forward.measure(self, stage, settings)).await,
+        }
+        .with_context(|| format!("row {}", self.name))
+    }
+}
