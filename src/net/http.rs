@@ -24,7 +24,7 @@ use std::{
 use ::http::{Request, Response};
 use hyper::{
     body::Incoming,
-    rt::{Executor, Read, Write},
+    rt::{Executor, Read},
     server::conn::{http1, http2},
     service::{HttpService, service_fn},
 };
@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     cork::cork,
+    gather::Gather,
     handler::{ConnectionInfo, Handler, Protocol},
 };
 use crate::runtime::Tasks;
@@ -99,7 +100,7 @@ pub async fn serve<T, H>(
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Read + Write + Send + Unpin + 'static,
+    T: Read + Gather + Send + Unpin + 'static,
     H: Handler,
 {
     match info.protocol {
@@ -114,7 +115,7 @@ async fn serve_http1<T, H>(
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Read + Write + Send + Unpin + 'static,
+    T: Read + Gather + Send + Unpin + 'static,
     H: Handler,
 {
     let draining = info.draining.clone();
@@ -146,7 +147,7 @@ async fn serve_http2<T, H>(
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Read + Write + Send + Unpin + 'static,
+    T: Read + Gather + Send + Unpin + 'static,
     H: Handler,
 {
     let draining = info.draining.clone();

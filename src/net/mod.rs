@@ -7,6 +7,7 @@
 
 mod cork;
 pub mod durable_file;
+pub mod gather;
 pub mod handler;
 pub mod http;
 pub mod listener;
