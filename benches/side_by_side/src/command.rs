@@ -61,7 +61,7 @@ struct Flags {
     /// The gateway's binary [default: watchgate beside this program]
     #[arg(long, value_name = "FILE")]
     gateway: Option<PathBuf>,
-    /// A further flag of the gateway, as in --gateway-flag=--cache-memory=8Gi. Repeatable.
+    /// A further flag of the gateway, as in --gateway-flag=--cache-max-bytes=8Gi. Repeatable.
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     gateway_flag: Vec<String>,
     /// Hold this file's lock during each round, so that runs on one machine don't measure each other.

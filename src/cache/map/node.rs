@@ -11,8 +11,8 @@ mod soundness;
 
 use std::sync::Arc;
 
-pub use self::search::TooLong;
 pub(super) use self::search::Search;
+pub use self::search::TooLong;
 use super::{page::Page, places::PlacesByColumn, totals::Totals};
 use crate::codec::{
     item_join::ItemJoin,

@@ -50,10 +50,7 @@ impl Places {
     }
 
     /// Of what stands below a branch's children, in their order.
-    pub(super) fn of_children(
-        column: &Column,
-        children: impl Iterator<Item = Arc<Self>>,
-    ) -> Self {
+    pub(super) fn of_children(column: &Column, children: impl Iterator<Item = Arc<Self>>) -> Self {
         let mut entries = Vec::new();
         for (place, child) in children.enumerate() {
             // Equal hashes of a child come out as equal entries next to each other.

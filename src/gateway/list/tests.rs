@@ -4,10 +4,7 @@ use compact_str::CompactString;
 
 use super::*;
 use crate::{
-    api::{
-        options::ListOptions,
-        query::Query,
-    },
+    api::{options::ListOptions, query::Query},
     cache::{
         fixture::{Pod, audience, codec, pods, version},
         map::OrderedMap,

@@ -25,9 +25,7 @@ fn named(number: u64) -> Term {
 
 /// The least number of looks that suffices.
 fn looks(map: &OrderedMap, term: &Term) -> usize {
-    (0..)
-        .find(|looks| map.search(term, .., *looks, |_| ControlFlow::Continue(())).is_ok())
-        .unwrap()
+    (0..).find(|looks| map.search(term, .., *looks, |_| ControlFlow::Continue(())).is_ok()).unwrap()
 }
 
 #[test]
