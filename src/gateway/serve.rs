@@ -316,8 +316,9 @@ async fn make_list(
     _authorized: Authorized,
 ) -> List {
     let (snapshot, codec) = (Arc::clone(&readable.snapshot), Arc::clone(shard.codec()));
-    if list::looks_at(&snapshot, &codec, scope, &request, &audience) <= SCANNED_HERE {
-        return list::list(&snapshot, &codec, scope, &request, &audience);
+    if let Ok(list) = list::list_within(&snapshot, &codec, scope, &request, &audience, SCANNED_HERE)
+    {
+        return list;
     }
     let (request, audience) = (Arc::new(request), Arc::new(audience));
     let scan = {

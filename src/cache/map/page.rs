@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{deflated::Deflated, leaves::Leaves, totals::Totals};
+use super::{deflated::Deflated, leaves::Leaves, places::PlacesByColumn, totals::Totals};
 use crate::codec::{item_join::ItemJoin, object::Object};
 
 /// The item bytes of a freshly built page. 64 KiB blocks of pods deflate to 1.13 × the size of one
@@ -50,6 +50,8 @@ pub(super) struct Page {
     /// Of those, the objects that are not slices of `buffer`.
     overlay: Overlay,
     deflated: Deflated,
+    /// Which objects have which values.
+    places: PlacesByColumn,
 }
 
 /// How much of a page stands outside of its buffer.
@@ -77,7 +79,7 @@ impl Page {
             object.core = buffer.slice(span);
         }
         let objects = Leaves::from_sorted(objects);
-        Self { objects, buffer, sums, overlay: Overlay::default(), deflated: Deflated::default() }
+        Self { objects, buffer, sums, ..Self::default() }
     }
 
     /// The page for changing: itself if no other version holds it, else a copy without the bytes.
@@ -107,6 +109,7 @@ impl Page {
     /// Inserts or replaces; returns the previous object (which holds no part of the buffer).
     pub(super) fn insert(&mut self, join: ItemJoin, object: Object) -> Option<Object> {
         self.deflated.release();
+        self.places.release();
         // Only what `write` placed may lie in the buffer: the walk over segments relies on it.
         let object = self.apart_from_buffer(object);
         self.count_overlay(join, &object);
@@ -127,6 +130,7 @@ impl Page {
     pub(super) fn remove(&mut self, join: ItemJoin, key: &str) -> Option<Object> {
         let slot = self.objects.find(key).ok()?;
         self.deflated.release();
+        self.places.release();
         let removed = self.objects.remove(slot);
         let removed = self.forget(join, removed);
         self.put_in_order(join);
@@ -144,9 +148,19 @@ impl Page {
         &self.buffer
     }
 
+    /// Whether the buffer is the items joined: nothing was changed since they were written.
+    pub(super) fn is_as_written(&self, join: ItemJoin) -> bool {
+        self.overlay.count == 0 && self.buffer.len() as u64 == self.sums.joined_bytes(join)
+    }
+
     /// Where the page's items are kept deflated.
     pub(super) const fn deflated(&self) -> &Deflated {
         &self.deflated
+    }
+
+    /// Where it is kept which objects have which values.
+    pub(super) const fn places(&self) -> &PlacesByColumn {
+        &self.places
     }
 
     /// Whether the page must be split.

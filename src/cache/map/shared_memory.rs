@@ -36,13 +36,14 @@ impl Counted {
     fn add_node(&mut self, node: &Node) -> u64 {
         match node {
             Node::Branch(branch) if self.addresses.insert(Arc::as_ptr(branch) as usize) => {
-                branch.nodes().map(|node| self.add_node(node)).sum()
+                let below = branch.nodes().map(|node| self.add_node(node)).sum::<u64>();
+                below + branch.places().bytes()
             }
             Node::Page(page) if self.addresses.insert(Arc::as_ptr(page) as usize) => {
                 let objects: u64 =
                     page.objects().iter().map(|one| self.add_object(page, one)).sum();
                 let deflated = page.deflated().get().map_or(0, |block| block.bytes.len() as u64);
-                objects + deflated + self.add_buffer(page.buffer())
+                objects + deflated + page.places().bytes() + self.add_buffer(page.buffer())
             }
             Node::Branch(_) | Node::Page(_) => 0,
         }
