@@ -107,7 +107,8 @@ impl<'a> Parts<'a> {
 
 /// `None` if it is no list: other objects have items within, too.
 fn json_parts(body: &[u8]) -> Result<Option<(Value, &[u8])>> {
-    let kind = body.strip_prefix(b"{\"kind\":\"").and_then(|rest| rest.split(|&byte| byte == b'"').next());
+    let kind =
+        body.strip_prefix(b"{\"kind\":\"").and_then(|rest| rest.split(|&byte| byte == b'"').next());
     if !kind.is_some_and(|kind| kind.ends_with(b"List")) {
         return Ok(None);
     }

@@ -49,6 +49,9 @@ struct Flags {
     /// How often each side is measured, in turn.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// How many requests are under way at the same time in rows of small answers.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    concurrency: u32,
     /// How many pods the cluster has.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1000..=200_000))]
     pods: u32,
@@ -100,8 +103,12 @@ impl Flags {
         let progress = Progress::start();
         let pods = Pods { profile: self.profile, count: self.pods as usize, seed: self.seed };
         let options = Options { gateway, gateway_flags: self.gateway_flag.clone(), pods };
-        let settings =
-            Settings { rounds: self.rounds as usize, progress, lock: self.lock_file.clone() };
+        let settings = Settings {
+            rounds: self.rounds as usize,
+            concurrency: self.concurrency as usize,
+            progress,
+            lock: self.lock_file.clone(),
+        };
         let mut outcome = Outcome::new(&options, self.rounds).await?;
         let stage = Box::pin(Stage::set(options, &progress)).await?;
         tokio::select! {

@@ -42,8 +42,8 @@ pub(super) enum Target {
 pub(super) struct Reading {
     pub(super) target: Target,
     pub(super) ask: Ask,
-    /// Requests at the same time, each on a connection of its own.
-    pub(super) connections: usize,
+    /// Whether several ask at the same time (`--concurrency`), each on a connection of its own.
+    pub(super) crowd: bool,
     /// Pods that change before each request.
     pub(super) changes: usize,
     /// kube-apiserver's cost divided by watchgate's.
@@ -78,12 +78,12 @@ pub(super) fn rows() -> Vec<Row> {
     let list = Reading {
         target: Target::Path(all),
         ask: Ask::JSON,
-        connections: 1,
+        crowd: false,
         changes: 0,
         goal: None,
         largest: None,
     };
-    let small = Reading { connections: 4, ..list.clone() };
+    let small = Reading { crowd: true, ..list.clone() };
     let row = |name, title, reading| Row { name, title, work: Work::Reading(reading) };
     let goal = |reading: &Reading, goal| Reading { goal: Some(goal), ..reading.clone() };
     let gzip = |reading: &Reading| Reading {
@@ -170,7 +170,8 @@ impl Reading {
         settings: &Settings,
     ) -> Result<Report> {
         let mut report = Report::new(row.name, row.title, "CPU-ms per request");
-        let mut players = self.players(stage, &mut report).await?;
+        let connections = if self.crowd { settings.concurrency } else { 1 };
+        let mut players = self.players(stage, connections, &mut report).await?;
         let writer = stage.server(Side::A)?.client(Protocol::Http2)?;
         let mut changes = Changes::new(stage.options.pods, writer);
         settings.progress.say(format!("{}: warming", row.name));
@@ -200,7 +201,7 @@ impl Reading {
                     player.side,
                     each(sample.cpu),
                     sample.elapsed.as_secs_f64() * 1e3 / sample.requests as f64
-                        * self.connections as f64,
+                        * connections as f64,
                     sample.requests
                 );
             }
@@ -271,7 +272,12 @@ impl Reading {
     }
 
     /// Checks the answers, gives the limit server its bytes, and connects to all three.
-    async fn players(&self, stage: &Stage, report: &mut Report) -> Result<Vec<Player>> {
+    async fn players(
+        &self,
+        stage: &Stage,
+        connections: usize,
+        report: &mut Report,
+    ) -> Result<Vec<Player>> {
         // The first answer may be made upstream for want of a filled cache.
         let path = self.path_on(stage, Side::B).await?;
         examine(stage.server(Side::B)?, &path, &self.ask).await?;
@@ -295,7 +301,7 @@ impl Reading {
                 report.side(side).wire_bytes = Some(sizes[0] as u64);
             }
             let connect = || server.endpoint.connect(&self.ask);
-            let connections = try_join_all((0..self.connections).map(|_| connect())).await?;
+            let connections = try_join_all((0..connections).map(|_| connect())).await?;
             let latencies = Vec::new();
             players.push(Player { side, server, path, connections, requests: 1, latencies });
         }

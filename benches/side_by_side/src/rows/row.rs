@@ -11,6 +11,8 @@ use crate::{progress::Progress, report::Report, servers::Stage};
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) rounds: usize,
+    /// Requests at the same time in rows of small answers.
+    pub(crate) concurrency: usize,
     pub(crate) progress: Progress,
     /// Locked around each round.
     pub(crate) lock: Option<PathBuf>,
