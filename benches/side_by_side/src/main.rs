@@ -7,6 +7,8 @@
 mod body;
 mod command;
 mod cpu;
+mod crowd;
+mod delays;
 mod examine;
 mod fill;
 mod pods;
@@ -19,6 +21,7 @@ mod servers;
 mod spread;
 mod table;
 mod wire;
+mod writes;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! The rows of the table: what is asked of whom, how it is counted, and what is to be reached.
 
 mod changes;
+mod fanout;
 mod forward;
 mod reading;
 mod row;

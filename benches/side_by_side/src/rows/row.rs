@@ -4,7 +4,7 @@ use std::{fs::File, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{forward::Forward, reading::Reading};
+use super::{fanout::Fanout, forward::Forward, reading::Reading};
 use crate::{progress::Progress, report::Report, servers::Stage};
 
 /// What holds for all rows of a run.
@@ -31,13 +31,14 @@ pub(crate) struct Row {
 /// What is to be done for it.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
+    Fanout(Fanout),
     Reading(Reading),
     Forward(Forward),
 }
 
 /// All rows in the order of the table.
 pub(crate) fn all() -> Vec<Row> {
-    [super::reading::rows(), super::forward::rows()].concat()
+    [super::reading::rows(), super::fanout::rows(), super::forward::rows()].concat()
 }
 
 // === impl Settings ===
@@ -62,6 +63,7 @@ impl Row {
     /// When there is no figure. Wrong answers are in the report.
     pub(crate) async fn measure(&self, stage: &mut Stage, settings: &Settings) -> Result<Report> {
         match &self.work {
+            Work::Fanout(fanout) => Box::pin(fanout.measure(self, stage, settings)).await,
             Work::Reading(reading) => Box::pin(reading.measure(self, stage, settings)).await,
             Work::Forward(forward) => Box::pin(forward.measure(self, stage, settings)).await,
         }
