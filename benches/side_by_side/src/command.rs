@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    limits,
     pods::{Pods, Profile},
     progress::Progress,
     report::Report,
@@ -17,6 +18,9 @@ use crate::{
     servers::{Options, Stage, gateway_binary, limit},
     table,
 };
+
+/// For the connections of the rows that have one for each watch, with room to spare.
+const OPEN_FILES: u64 = 100_000;
 
 /// Measures watchgate side by side with kube-apiserver, a bare server and HAProxy, on this machine.
 ///
@@ -101,6 +105,11 @@ impl Flags {
         let rows = self.rows()?;
         let gateway = gateway_binary(self.gateway.as_deref())?;
         let progress = Progress::start();
+        let files = limits::raise_open_files(OPEN_FILES);
+        if files < OPEN_FILES {
+            progress
+                .say(format!("only {files} files may be open; rows of many connections may fail"));
+        }
         let pods = Pods { profile: self.profile, count: self.pods as usize, seed: self.seed };
         let options = Options { gateway, gateway_flags: self.gateway_flag.clone(), pods };
         let settings = Settings {

@@ -45,7 +45,6 @@ pub(crate) struct Crowd {
     started: Instant,
     tallies: Vec<Arc<Mutex<Tally>>>,
     tasks: Vec<JoinHandle<Result<()>>>,
-    watches: usize,
 }
 
 /// What has come to all watches so far.
@@ -96,8 +95,7 @@ impl Crowd {
         keep_arrivals: bool,
     ) -> Result<Self> {
         let started = Instant::now();
-        let mut crowd =
-            Self { started, tallies: Vec::new(), tasks: Vec::new(), watches: watches.len() };
+        let mut crowd = Self { started, tallies: Vec::new(), tasks: Vec::new() };
         let parts: Vec<&[Watch]> = watches.chunks(streams_per_connection).collect();
         for (batch, parts) in parts.chunks(OPENING).enumerate() {
             let from = Ipv4Addr::from(
@@ -131,10 +129,6 @@ impl Crowd {
 
     pub(crate) fn started(&self) -> Instant {
         self.started
-    }
-
-    pub(crate) fn watches(&self) -> usize {
-        self.watches
     }
 
     pub(crate) fn totals(&self) -> Totals {

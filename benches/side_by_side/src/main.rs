@@ -11,6 +11,7 @@ mod crowd;
 mod delays;
 mod examine;
 mod fill;
+mod limits;
 mod pods;
 mod progress;
 mod random;

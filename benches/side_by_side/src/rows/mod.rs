@@ -3,6 +3,7 @@
 mod changes;
 mod fanout;
 mod forward;
+mod memory;
 mod reading;
 mod row;
 

@@ -4,7 +4,7 @@ use std::{fs::File, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{fanout::Fanout, forward::Forward, reading::Reading};
+use super::{fanout::Fanout, forward::Forward, memory::MemoryRow, reading::Reading};
 use crate::{progress::Progress, report::Report, servers::Stage};
 
 /// What holds for all rows of a run.
@@ -32,13 +32,16 @@ pub(crate) struct Row {
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     Fanout(Fanout),
+    Memory(MemoryRow),
     Reading(Reading),
     Forward(Forward),
 }
 
 /// All rows in the order of the table.
 pub(crate) fn all() -> Vec<Row> {
-    [super::reading::rows(), super::fanout::rows(), super::forward::rows()].concat()
+    use super::{fanout, forward, memory, reading};
+
+    [reading::rows(), fanout::rows(), memory::rows(), forward::rows()].concat()
 }
 
 // === impl Settings ===
@@ -64,6 +67,7 @@ impl Row {
     pub(crate) async fn measure(&self, stage: &mut Stage, settings: &Settings) -> Result<Report> {
         match &self.work {
             Work::Fanout(fanout) => Box::pin(fanout.measure(self, stage, settings)).await,
+            Work::Memory(memory) => Box::pin(memory.measure(self, stage, settings)).await,
             Work::Reading(reading) => Box::pin(reading.measure(self, stage, settings)).await,
             Work::Forward(forward) => Box::pin(forward.measure(self, stage, settings)).await,
         }
