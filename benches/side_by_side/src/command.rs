@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    docs,
+    growth::Curves,
     limits,
     pods::{Pods, Profile},
     progress::Progress,
@@ -74,6 +76,12 @@ struct Flags {
     /// Hold this file's lock during each round, so that runs on one machine don't measure each other.
     #[arg(long, value_name = "FILE")]
     lock_file: Option<PathBuf>,
+    /// Measure how costs grow with objects and watchers, after the rows; with no --row given, instead of them.
+    #[arg(long)]
+    growth: bool,
+    /// Put what was measured into docs/PERFORMANCE.md of this repository, in place of what stands there of the same rows.
+    #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, default_missing_value = ".")]
+    write_docs: Option<PathBuf>,
     /// Write the result as JSON to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -119,17 +127,21 @@ impl Flags {
             lock: self.lock_file.clone(),
         };
         let mut outcome = Outcome::new(&options, self.rounds).await?;
-        let stage = Box::pin(Stage::set(options, &progress)).await?;
+        let mut curves = Curves::default();
         tokio::select! {
-            ended = Box::pin(run(stage, &rows, &settings, &mut outcome)) => ended?,
+            ended = Box::pin(run(&options, &rows, self.growth, &settings, &mut outcome, &mut curves)) => ended?,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 progress.say("interrupted; what was measured so far follows");
             }
         }
+        outcome.growth = curves.0;
         print!("{}", table::markdown(&outcome.rows));
         if let Some(path) = &self.json {
             write_json(path, &outcome)?;
+        }
+        if let Some(root) = &self.write_docs {
+            docs::write(root, &outcome)?;
         }
         let right = outcome.rows.iter().all(|report: &Report| report.failures.is_empty());
         Ok(if right { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -148,17 +160,27 @@ impl Flags {
 }
 
 async fn run(
-    mut stage: Stage,
+    options: &Options,
     rows: &[Row],
+    growth: bool,
     settings: &Settings,
     outcome: &mut Outcome,
+    curves: &mut Curves,
 ) -> Result<()> {
-    for row in rows {
-        let report = Box::pin(row.measure(&mut stage, settings)).await?;
-        settings.progress.say(format!("= {}", table::summary(&report)));
-        outcome.rows.push(report);
+    if !rows.is_empty() {
+        let mut stage = Box::pin(Stage::set(options.clone(), &settings.progress)).await?;
+        for row in rows {
+            let mut report = Box::pin(row.measure(&mut stage, settings)).await?;
+            report.commit.clone_from(&outcome.versions.commit);
+            settings.progress.say(format!("= {}", table::summary(&report)));
+            outcome.rows.push(report);
+        }
+        stage.strike().await?;
     }
-    stage.strike().await
+    if growth {
+        Box::pin(curves.measure(options, settings)).await?;
+    }
+    Ok(())
 }
 
 fn write_json(path: &Path, outcome: &Outcome) -> Result<()> {

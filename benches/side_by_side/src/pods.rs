@@ -6,7 +6,7 @@
 //! server (uid, times, managedFields) is left to it.
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::random::Random;
@@ -21,7 +21,7 @@ pub(crate) const PER_NODE: usize = 10;
 pub(crate) const TIERS: usize = 7;
 
 /// What the pods are like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Profile {
     /// All alike, some 5.2 KB each.

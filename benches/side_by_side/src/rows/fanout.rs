@@ -31,6 +31,8 @@ pub(super) struct Fanout {
     pub(super) watchers: usize,
     /// Each its node instead of all pods.
     pub(super) by_node: bool,
+    /// Further watches, none of which is concerned by any write.
+    pub(super) bystanders: usize,
     pub(super) pace: Pace,
     /// In a sample of kube-apiserver; the others get `faster` times as many.
     pub(super) writes: usize,
@@ -70,6 +72,7 @@ pub(super) fn rows() -> Vec<Row> {
     let bulk = Fanout {
         watchers: 1000,
         by_node: false,
+        bystanders: 0,
         pace: Pace::Delivered,
         writes: 150,
         faster: 4,
@@ -89,6 +92,7 @@ pub(super) fn rows() -> Vec<Row> {
     let nodes = Fanout {
         watchers: 5000,
         by_node: true,
+        bystanders: 0,
         pace: Pace::Rate(200.0),
         writes: 2000,
         faster: 1,
@@ -149,6 +153,8 @@ impl Fanout {
         let watches = self.watches(stage).await?;
         let keep = matches!(self.pace, Pace::Rate(_));
         let crowd = Crowd::open(&server.endpoint, &Ask::JSON, &watches, STREAMS, keep).await?;
+        let others = self.bystanders(stage).await?;
+        let others = Crowd::open(&server.endpoint, &Ask::JSON, &others, STREAMS, false).await?;
         // One that shows when kube-apiserver itself has told of a write.
         let whole = Watch { path: Arc::from(all_pods(stage).await?), first: 0, step: 1 };
         let witness =
@@ -179,6 +185,9 @@ impl Fanout {
             witness.totals()
         );
         let lead = witness.started().duration_since(crowd.started());
+        let strays = others.totals().events;
+        ensure!(strays == 0, "{strays} events for watches that no write concerns");
+        others.close().await;
         let (arrivals, seen) = (crowd.close().await, witness.close().await);
         let happened = happened(&seen, writes, lead);
         Ok(Sample {
@@ -223,6 +232,16 @@ impl Fanout {
             }
         };
         Ok((0..self.watchers).map(watch).collect())
+    }
+
+    /// Each of a node that has no pods.
+    async fn bystanders(&self, stage: &Stage) -> Result<Vec<Watch>> {
+        let all = all_pods(stage).await?;
+        let watch = |number: usize| {
+            let path = format!("{all}&fieldSelector=spec.nodeName%3Dnowhere-{number}");
+            Watch { path: Arc::from(path), first: 0, step: 1 }
+        };
+        Ok((0..self.bystanders).map(watch).collect())
     }
 
     fn remark(&self, samples: &[(Side, Sample)], report: &mut Report) {

@@ -72,17 +72,17 @@ struct Sample {
     requests: usize,
 }
 
+/// What Go clients ask for: everything, compressed.
+pub(super) fn compressed_list() -> Reading {
+    let target = Target::Path("/api/v1/pods?resourceVersion=0");
+    let ask = Ask { gzip: true, ..Ask::JSON };
+    Reading { target, ask, crowd: false, changes: 0, goal: Some(300.0), largest: Some(1.1) }
+}
+
 /// The rows.
 pub(super) fn rows() -> Vec<Row> {
-    let all = "/api/v1/pods?resourceVersion=0";
-    let list = Reading {
-        target: Target::Path(all),
-        ask: Ask::JSON,
-        crowd: false,
-        changes: 0,
-        goal: None,
-        largest: None,
-    };
+    let sized = compressed_list();
+    let list = Reading { ask: Ask::JSON, goal: None, largest: None, ..sized.clone() };
     let small = Reading { crowd: true, ..list.clone() };
     let row = |name, title, reading| Row { name, title, work: Work::Reading(reading) };
     let goal = |reading: &Reading, goal| Reading { goal: Some(goal), ..reading.clone() };
@@ -95,12 +95,11 @@ pub(super) fn rows() -> Vec<Row> {
     let page = at(&list, Target::Path("/api/v1/pods?limit=500"));
     let tier =
         at(&list, Target::Path("/api/v1/pods?labelSelector=tier%3Dtier-3&resourceVersion=0"));
-    let sized = Reading { largest: Some(1.1), ..gzip(&list) };
     let consistent = at(&gzip(&list), Target::Path("/api/v1/pods"));
     let next = at(&gzip(&list), Target::NextPage("/api/v1/pods?limit=500"));
     vec![
         row("list-json", "LIST all, JSON", goal(&list, 28.0)),
-        row("list-json-gzip", "LIST all, JSON + gzip, unchanged", goal(&sized, 300.0)),
+        row("list-json-gzip", "LIST all, JSON + gzip, unchanged", sized.clone()),
         row(
             "list-json-gzip-changes",
             "LIST all, JSON + gzip, 50 changes before each",

@@ -4,7 +4,7 @@ use std::{fs::File, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{fanout::Fanout, forward::Forward, memory::MemoryRow, reading::Reading};
+use super::{fanout::Fanout, forward::Forward, memory::MemoryRow, mix::Mix, reading::Reading};
 use crate::{progress::Progress, report::Report, servers::Stage};
 
 /// What holds for all rows of a run.
@@ -33,15 +33,16 @@ pub(crate) struct Row {
 pub(super) enum Work {
     Fanout(Fanout),
     Memory(MemoryRow),
+    Mix(Mix),
     Reading(Reading),
     Forward(Forward),
 }
 
 /// All rows in the order of the table.
 pub(crate) fn all() -> Vec<Row> {
-    use super::{fanout, forward, memory, reading};
+    use super::{fanout, forward, memory, mix, reading};
 
-    [reading::rows(), fanout::rows(), memory::rows(), forward::rows()].concat()
+    [reading::rows(), mix::rows(), fanout::rows(), memory::rows(), forward::rows()].concat()
 }
 
 // === impl Settings ===
@@ -68,6 +69,7 @@ impl Row {
         match &self.work {
             Work::Fanout(fanout) => Box::pin(fanout.measure(self, stage, settings)).await,
             Work::Memory(memory) => Box::pin(memory.measure(self, stage, settings)).await,
+            Work::Mix(mix) => Box::pin(mix.measure(self, stage, settings)).await,
             Work::Reading(reading) => Box::pin(reading.measure(self, stage, settings)).await,
             Work::Forward(forward) => Box::pin(forward.measure(self, stage, settings)).await,
         }
