@@ -60,9 +60,9 @@ impl Exposition {
     /// The family of a series: histograms have three for each.
     fn family(&self, name: &str) -> String {
         let parts = ["_bucket", "_sum", "_count"].iter();
-        let mut stem = parts.filter_map(|part| name.strip_suffix(part));
+        let mut stems = parts.filter_map(|part| name.strip_suffix(part));
         let is_histogram = |stem: &&str| self.types.get(*stem).is_some_and(|it| it == "histogram");
-        stem.find(is_histogram).unwrap_or(name).to_owned()
+        stems.find(is_histogram).unwrap_or(name).to_owned()
     }
 
     /// The sum over all series of this name that have these labels.

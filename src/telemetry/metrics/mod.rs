@@ -159,8 +159,8 @@ impl fmt::Debug for Readers {
 // === impl Exposition ===
 
 impl Exposition {
-    /// All metrics in the text format of Prometheus. With thousands of shards this takes
-    /// milliseconds: not for a thread that serves connections.
+    /// All metrics in the text format of Prometheus. This takes longer the more shards there are, and
+    /// takes the lock of each: not for a thread that serves connections.
     ///
     /// # Errors
     /// As the encoder: a family without values, which the registry leaves out.
