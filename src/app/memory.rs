@@ -72,13 +72,22 @@ fn differs(held: &Held, told: &Held) -> bool {
 }
 
 fn tell(held: &Held, budgets: &Budgets) {
-    let Held { shards, objects, object_bytes, deflated_bytes, past_bytes, history_bytes } = *held;
+    let Held {
+        shards,
+        objects,
+        object_bytes,
+        deflated_bytes,
+        past_bytes,
+        pinned_bytes,
+        history_bytes,
+    } = *held;
     info!(
         shards,
         objects,
         object_bytes,
         deflated_bytes,
         past_bytes,
+        pinned_bytes,
         cache_max_bytes = budgets.objects,
         history_bytes,
         history_max_bytes = budgets.history,

@@ -20,6 +20,7 @@ pub mod body;
 mod collapse;
 pub mod decide;
 pub mod encoding;
+mod enrolment;
 pub mod forward;
 pub mod headers;
 pub mod health;
@@ -257,6 +258,10 @@ impl Gateway {
             Credential::Nothing | Credential::Unclear => Lane::Unproven,
         };
         let asks_watch = account.note_forward(&request, types, reason);
+        let lane = match lane {
+            Lane::Client if !asks_watch => Lane::ClientBrief,
+            lane => lane,
+        };
         let answer = forwarder.forward(request, lane, connection.peer).await;
         if let Credential::Bearer(token) = credential {
             match answer.status() {

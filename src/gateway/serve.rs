@@ -24,6 +24,7 @@ use crate::{
     identity::access::{Access, Authorized},
     shards::{
         hub::Hub,
+        readers::Holding,
         rebuilds::Rebuilds,
         registry::{MemoryFull, Need, Registry},
         shard::{Progress, Shard},
@@ -40,6 +41,7 @@ use super::{
     body::ResponseBody,
     collapse,
     encoding::{Encoded, Encoding, NotEncoded, Plain, Room},
+    enrolment::{self, Begun, Enrolment},
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
@@ -92,6 +94,7 @@ impl Server {
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
         let shard = self.shard(&read)?;
+        let begun = Begun::now(&shard);
         let patience = match read.what {
             What::Watch(..) => state::WATCH,
             _ => state::LIST,
@@ -124,6 +127,7 @@ impl Server {
             response
         };
         let scope = read.served.resource.scope;
+        let shares = enrolment::shares_bytes(&read, &shard);
         let mut response = match read.what {
             What::Get(ref key) => {
                 let found = get(&readable, &shard, key, read.source.form, authorized);
@@ -148,7 +152,15 @@ impl Server {
             }
         };
         answer::complete(response.headers_mut(), read.served.warning, circumstances);
-        Ok(response)
+        let enrolment = Enrolment::of_this_exchange(self.registry.readers());
+        let holding = |length| {
+            if shares {
+                begun.state(&shard, &readable.snapshot, length)
+            } else {
+                Holding::Alone(length)
+            }
+        };
+        Ok(response.map(|body| body.enrolled(enrolment.as_ref(), holding)))
     }
 
     /// A watch, or the event with which upstream refuses one of a time that it has forgotten.
@@ -183,6 +195,7 @@ impl Server {
             grant: self.access.hold(authorized),
             draining: circumstances.connection.draining.clone(),
             max_frame: answer::max_frame(circumstances.connection),
+            enrolment: Enrolment::of_this_exchange(self.registry.readers()),
         }
     }
 
@@ -200,7 +213,10 @@ impl Server {
             ForwardReason::NotProven
         })?;
         let authorized = self.renew(authorized).await?;
-        Ok(collapse::shared(&list, read, circumstances, authorized))
+        let enrolment = Enrolment::of_this_exchange(self.registry.readers());
+        // Shared lists have a bound of their own; they are enrolled to be let go in time.
+        let shared = collapse::shared(&list, read, circumstances, authorized);
+        Ok(shared.map(|body| body.enrolled(enrolment.as_ref(), |_| Holding::Alone(0))))
     }
 
     async fn encode(&self, encoding: Encoding, plain: Plain) -> Result<Encoded, ForwardReason> {

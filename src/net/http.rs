@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     cork::cork,
+    cutter::cuttable,
     handler::{ConnectionInfo, Handler, Protocol},
 };
 use crate::runtime::Tasks;
@@ -63,6 +64,10 @@ const MAX_CONCURRENT_STREAMS: u32 = 1000;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
+/// What one stream may have waiting to be written. hyper's 400 KiB would be 400 MB for a thousand
+/// slow readers of small objects; a turn of a body is no longer than this.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// A silent peer is pinged after the interval and given up after the timeout.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -82,6 +87,9 @@ pub enum ConnectionError {
     /// An HTTP/2 connection on which nothing was asked in time.
     #[error("no request within {HEADER_READ_TIMEOUT:?}")]
     NoRequest,
+    /// Its reader was cut off.
+    #[error("cut off: the client reads too slowly")]
+    Cut,
     /// The peer did not take the end of the last answer.
     #[error("the last bytes were not taken within {LAST_BYTES:?}")]
     LastBytes,
@@ -136,7 +144,9 @@ where
         // hyper waits for the first request of a fresh connection; nobody has one to lose.
         if asked.get() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    drive(pin!(connection), &draining, finish, |_| Ok(())).await
+    let connection = pin!(connection);
+    let driven = drive(connection, &draining, finish, |_| Ok(()));
+    cuttable(driven).await.unwrap_or(Err(ConnectionError::Cut))
 }
 
 async fn serve_http2<T, H>(
@@ -158,6 +168,7 @@ where
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .serve_connection(corked, answers(handler, info, asked.clone()));
@@ -271,7 +282,7 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn("HTTP/2 stream", future);
+        self.0.spawn("HTTP/2 stream", cuttable(future));
     }
 }
 

@@ -6,6 +6,7 @@
 //! HTTP answer, an over-limit connection waits in the kernel's queue.
 
 mod cork;
+pub mod cutter;
 pub mod durable_file;
 pub mod handler;
 pub mod http;

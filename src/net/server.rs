@@ -107,12 +107,13 @@ async fn connection<H: Handler>(accepted: Accepted, placement: Placement, shared
     let ended = match &shared.tls {
         None => {
             let info = info(false, Protocol::Http1);
-            http::serve(TokioIo::new(socket), info, tasks, handler).await
+            Box::pin(http::serve(TokioIo::new(socket), info, tasks, handler)).await
         }
-        Some(tls) => match shared.handshake(socket, tls, core.draining()).await {
+        // Each stage in a box of its own, which goes with it: a connection's task is as long as the
+        // largest of them otherwise, for hours.
+        Some(tls) => match Box::pin(shared.handshake(socket, tls, core.draining())).await {
             Ok(stream) => {
                 let info = info(true, agreed(&stream));
-                // Boxed: the state of the connection would otherwise lie beside the handshake's.
                 Box::pin(http::serve(TokioIo::new(stream), info, tasks, handler)).await
             }
             Err(error) => return log_handshake(peer, &error),

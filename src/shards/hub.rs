@@ -55,6 +55,8 @@ pub enum Message {
     /// Those watches of the shard end that began between these versions, both excluded: what
     /// happened there is not known.
     EndBetween(ShardId, ResourceVersion, ResourceVersion),
+    /// The shard's log has long begun after this version: feeds need not keep what it let go, either.
+    Forget(ShardId, ResourceVersion),
 }
 
 /// A watcher's membership in a feed.
@@ -334,6 +336,7 @@ impl State {
                     }
                 }
                 Message::End(shard) => wakers.extend(self.end(shard, |_| true)),
+                Message::Forget(shard, version) => self.forget(shard, version),
                 Message::EndBetween(shard, after, before) => {
                     wakers.extend(self.end(shard, |begins| begins > after && begins < before));
                 }
@@ -357,6 +360,14 @@ impl State {
             }
         }
         wakers
+    }
+
+    /// Lets go of batches up to a version, which only stalled watchers have not taken by now.
+    fn forget(&mut self, shard: ShardId, version: ResourceVersion) {
+        let feeds = self.feeds.iter_mut().filter(|((of, _), _)| *of == shard);
+        for (_, members) in feeds {
+            members.feed.forget(version);
+        }
     }
 
     /// Watchers whose bookmark is due at `second`, with the version their shard shows.

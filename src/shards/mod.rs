@@ -14,10 +14,12 @@ pub mod hub;
 pub mod object_room;
 mod outgrown;
 pub mod pressure;
+pub mod readers;
 pub mod rebuilds;
 pub mod registry;
 pub mod shard;
 pub mod subscription;
+pub mod turnover;
 
 #[cfg(test)]
 mod tests;

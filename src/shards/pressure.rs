@@ -1,10 +1,11 @@
 //! What happens when memory is short.
 //!
 //! Objects over the budget, of all resources together or of one that has its own: the older states
-//! that are kept for lists in pages go first; then shards that nobody watches are closed, least
-//! recently used first. What was closed is opened again when it fits, or after a pause that grows each
-//! time (see `outgrown.rs`); until then its requests are forwarded. While the whole budget is
-//! exceeded no further shard is opened at all. A fill that does not fit is stopped while it goes on
+//! that are kept for lists in pages go first; then clients that do not take what they asked for are
+//! cut off ([`super::readers`]); then shards that nobody watches are closed, least recently used first.
+//! What was closed is opened again when it fits, or after a pause that grows each time (see
+//! `outgrown.rs`); until then its requests are forwarded. While the whole budget is exceeded no
+//! further shard is opened at all. A fill that does not fit is stopped while it goes on
 //! ([`super::object_room`]).
 //!
 //! As a last resort, where that is not enough, shards that are watched are closed, too, the largest
@@ -49,6 +50,8 @@ pub struct Held {
     pub deflated_bytes: u64,
     /// Bytes of older states kept for lists in pages.
     pub past_bytes: u64,
+    /// Bytes that unfinished readers alone keep alive.
+    pub pinned_bytes: u64,
     /// Bytes of the logs.
     pub history_bytes: u64,
 }
@@ -57,15 +60,23 @@ pub struct Held {
 /// open and close the same shard over and over.
 const RESUME_PERCENT: u64 = 90;
 
+/// The part of the budget for objects that readers may at most keep alive beyond the present: one
+/// in this many.
+const READERS_SHARE: u64 = 4;
+
 /// Brings the registry's shards back into their budgets; tells what they held before.
 pub fn relieve(registry: &Registry, budgets: &Budgets) -> Held {
     let free = limit_histories(&registry.all(), budgets.history);
     registry.history_room().set(free);
-    let held = count(&registry.all(), budgets.objects);
+    let now = Instant::now();
+    let pinned = registry.readers().pinned();
+    let mut held = count(&registry.all(), budgets.objects.saturating_sub(pinned));
     for (resource, budget) in &budgets.resources {
         limit_resource(registry, resource, *budget);
     }
-    let bytes = held.object_bytes + held.past_bytes;
+    let kept = held.object_bytes + held.past_bytes;
+    held.pinned_bytes = relieve_readers(registry, budgets.objects, kept, now);
+    let bytes = kept + held.pinned_bytes;
     let enough = budgets.objects / 100 * RESUME_PERCENT;
     registry.set_room(enough.saturating_sub(bytes));
     registry.object_room().set_total(budgets.objects, bytes);
@@ -86,6 +97,11 @@ pub fn relieve(registry: &Registry, budgets: &Budgets) -> Held {
     }
     make_room(registry, bytes - budgets.objects, |_| true);
     held
+}
+
+/// Cuts off readers that keep more alive than there is room for; returns what is left of that.
+fn relieve_readers(registry: &Registry, budget: u64, held: u64, now: Instant) -> u64 {
+    registry.readers().relieve(budget.saturating_sub(held), budget / READERS_SHARE, now)
 }
 
 /// Holds one resource within its own budget.

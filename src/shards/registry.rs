@@ -29,6 +29,7 @@ use super::{
     hub::Hub,
     object_room::{ObjectRoom, group_resource},
     outgrown::Outgrown,
+    readers::Readers,
     shard::{Shard, ShardId, ShardKey},
 };
 
@@ -51,6 +52,7 @@ pub struct Registry {
     room: AtomicU64,
     object_room: Arc<ObjectRoom>,
     began: Instant,
+    readers: Arc<Readers>,
 }
 
 /// Why a shard is opened.
@@ -97,7 +99,13 @@ impl Registry {
             room: AtomicU64::new(u64::MAX),
             object_room: Arc::default(),
             began: Instant::now(),
+            readers: Arc::default(),
         }
+    }
+
+    /// The readers of its shards that have not finished.
+    pub fn readers(&self) -> &Arc<Readers> {
+        &self.readers
     }
 
     /// Shards count what happens to them here.

@@ -36,12 +36,14 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
+use self::history::LogBeginnings;
 use super::{
     counted::Counted,
     history_room::HistoryRoom,
     hub::{Hub, Message},
     object_room::{FillRoom, ObjectRoom},
     subscription::Subscription,
+    turnover::Turnover,
 };
 
 /// What a shard holds: one resource in one representation.
@@ -112,6 +114,8 @@ pub struct Shard {
     history_room: Arc<HistoryRoom>,
     /// What objects may take; `None` without a limit.
     object_room: Option<Arc<ObjectRoom>>,
+    turnover: Arc<Turnover>,
+    log_beginnings: Mutex<LogBeginnings>,
     counted: Option<Counted>,
 }
 
@@ -140,6 +144,8 @@ impl Shard {
             hubs,
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
             object_room: None,
+            turnover: Arc::default(),
+            log_beginnings: Mutex::new(LogBeginnings::default()),
             counted: None,
         }
     }
@@ -214,6 +220,11 @@ impl Shard {
         self.published.load().as_ref().map(|snapshot| snapshot.resource_version)
     }
 
+    /// What has left the shard, for readers to tell what they alone keep alive.
+    pub fn turnover(&self) -> &Arc<Turnover> {
+        &self.turnover
+    }
+
     /// What the shard waits to become; see [`Shard::wait_until`].
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
@@ -242,7 +253,10 @@ impl Shard {
         now: Instant,
     ) -> Result<usize, Violation> {
         let mut cache = self.cache.lock();
+        let before = cache.forgotten_bytes();
         let (published, outcome) = cache.apply(burst, now);
+        self.turnover.add_events(published.events, published.weight);
+        self.turnover.add(0, cache.forgotten_bytes() - before);
         for (audience, cores, batch) in published.batches {
             for core in cores {
                 if let Some(hub) = self.hubs.get(usize::from(core.0)) {

@@ -165,7 +165,7 @@ async fn a_resource_over_its_own_budget_leaves_others_alone() {
     assert_eq!(registry.all().len(), 2);
     relieve(&registry, &of_pods(bytes - 1));
     let left: Vec<_> = registry.all().iter().map(|shard| shard.key().gvr.clone()).collect();
-    assert_eq!(left, [nodes.gvr.clone()]);
+    assert_eq!(left, std::slice::from_ref(&nodes.gvr));
     assert!(!registry.is_full(), "others may be opened");
     relieve(&registry, &of_pods(bytes - 1));
     assert!(open(&registry, Representation::Json, Need::Requests).is_none());
