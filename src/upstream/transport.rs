@@ -103,10 +103,10 @@ impl UpgradeOutcome {
 // === impl ConnectionLimits ===
 
 impl Default for ConnectionLimits {
-    /// 6,400 HTTP/2 streams for clients and 1,600 for the gateway; an upstream that only speaks
-    /// HTTP/1.1 needs more connections than this, by configuration.
+    /// 6,400 HTTP/2 streams each for clients and for the gateway, which takes one for each shard, and
+    /// there are clusters with 2,000 types; an upstream that only speaks HTTP/1.1 needs more connections than this, by configuration.
     fn default() -> Self {
-        Self { gateway: 16, brief: 256, client: 64, unproven: 1024, upgrade: 1024 }
+        Self { gateway: 64, brief: 256, client: 64, unproven: 1024, upgrade: 1024 }
     }
 }
 

@@ -138,7 +138,7 @@ impl Driver {
     /// Waits for the shard's turn to be filled.
     async fn take_place(&mut self) {
         self.filling = None;
-        let place = self.surroundings.places.take(&self.shard).await;
+        let place = Box::pin(self.surroundings.places.take(&self.shard)).await;
         self.filling = Some(Filling { _place: place, room: self.shard.fill_room() });
     }
 
@@ -168,7 +168,10 @@ impl Driver {
             self.shard.expect_fill();
         }
         let mut effects = Vec::new();
-        match send(&self.surroundings.upstream, &ask).await {
+        // Boxed, as is what else is over soon: a shard's task is as large as all it ever waits for at
+        // once, and there are thousands that wait for their streams.
+        let answer = Box::pin(send(&self.surroundings.upstream, &ask)).await;
+        match answer {
             Err(reason) => {
                 self.reflector.failed(&reason, Instant::now(), &mut effects);
             }
@@ -207,7 +210,8 @@ impl Driver {
     /// past would keep a watch from the future silent, and later continue another history.
     async fn probe(&mut self) {
         let held = self.shard.snapshot();
-        let standing = match sample(&self.surroundings.upstream, &self.shard.key().gvr).await {
+        let probed = Box::pin(sample(&self.surroundings.upstream, &self.shard.key().gvr)).await;
+        let standing = match probed {
             Err(error) if error.is_answer() => Standing::Refused(error.to_string()),
             Err(error) => Standing::Unreachable(error.to_string()),
             Ok(probed) => self.judge(probed, held.as_deref()),
