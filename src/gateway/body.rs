@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::{codec::segments::Segments, net::handler::BoxError};
 
-use super::{forward::ForwardBody, watch::WatchBody};
+use super::{gathered::Gathered, watch::WatchBody};
 
 /// What a response carries.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub enum ResponseBody {
     /// A watch served from memory.
     Watch(Box<WatchBody>),
     /// What upstream sends, as it comes.
-    Forward(ForwardBody),
+    Forward(Box<Gathered>),
 }
 
 /// Shared bytes, handed out in frames.
@@ -66,12 +66,7 @@ impl Body for ResponseBody {
             Self::Watch(body) => {
                 body.poll_data(context).map(|data| data.map(|data| Ok(Frame::data(data))))
             }
-            Self::Forward(body) => Pin::new(body).poll_frame(context).map(|frame| {
-                frame.map(|frame| match frame {
-                    Ok(frame) => Ok(frame.map_data(Segments::from)),
-                    Err(error) => Err(error),
-                })
-            }),
+            Self::Forward(body) => Pin::new(body.as_mut()).poll_frame(context),
         }
     }
 

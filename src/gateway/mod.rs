@@ -20,6 +20,7 @@ mod collapse;
 pub mod decide;
 pub mod encoding;
 pub mod forward;
+pub mod gathered;
 pub mod headers;
 pub mod health;
 pub mod host;
@@ -62,6 +63,7 @@ use self::{
     answer::Circumstances,
     body::ResponseBody,
     forward::Forwarder,
+    gathered::Gathered,
     health::Check,
     host::BadHost,
     read::{Read, What},
@@ -252,11 +254,13 @@ impl Gateway {
             }
         }
         let is_watch = asks_watch && answer.status() == StatusCode::OK;
-        let mut response = answer.map(|body| {
-            let draining = || connection.draining.clone();
-            let body = body.holding(place);
-            ResponseBody::Forward(if is_watch { body.ending_with(draining()) } else { body })
-        });
+        let (parts, body) = answer.into_parts();
+        let mut body = body.holding(place);
+        if is_watch {
+            body = body.ending_with(connection.draining.clone());
+        }
+        let body = Gathered::new(body, answer::max_frame(connection)).begun().await;
+        let mut response = Response::from_parts(parts, ResponseBody::Forward(Box::new(body)));
         response.headers_mut().append(CACHE_STATUS, reason.header());
         response
     }

@@ -16,7 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 
-use crate::upstream::{error::UpstreamError, pool::{Kept, StreamPermit}};
+use crate::upstream::{
+    error::UpstreamError,
+    pool::{Kept, StreamPermit},
+};
 
 /// Any failure of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
