@@ -290,9 +290,7 @@ impl Pool {
         if let Some(connection) = shared.find(|one| choice.allows(one.home) && one.has_room()) {
             return Some(Step::Take(connection.lease(self, true)));
         }
-        let ready = |idle: &Idle| choice.allows(idle.home) && idle.sender.is_ready();
-        if let Some(found) = state.idle.iter().rposition(ready) {
-            let Idle { sender, home, .. } = state.idle.remove(found);
+        if let Some(Idle { sender, home, .. }) = state.take_idle(choice) {
             let keeper = Keeper { pool: Arc::downgrade(self), home, generation: state.generation };
             return Some(Step::Take(Lease::Http1 { sender, reused: true, keeper }));
         }
@@ -345,6 +343,23 @@ impl Pool {
             state.sweeping = false;
         }
         empty
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The connection used last that is ready; those found closed on the way are forgotten.
+    fn take_idle(&mut self, choice: Choice) -> Option<Idle> {
+        for index in (0..self.idle.len()).rev() {
+            let idle = &self.idle[index];
+            if idle.sender.is_closed() {
+                self.idle.remove(index);
+            } else if choice.allows(idle.home) && idle.sender.is_ready() {
+                return Some(self.idle.remove(index));
+            }
+        }
+        None
     }
 }
 

@@ -24,6 +24,8 @@ pub mod body;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
+mod pool_tests;
+#[cfg(test)]
 mod tests;
 
 use self::body::{BodySlot, Held, RequestBody, SentBody, UpstreamBody};
