@@ -250,7 +250,7 @@ async fn what_has_no_room_is_not_asked_for_again_at_once() {
     let busy = |query: &str| (200, changes(query) + &event("ADDED", &Pod::new("ns", "c", 1000)));
     // Room for nothing; for less than an event, with and without one at the very end; for one event.
     let cases =
-        [(0, 0, 1000, false), (100, 1, 990, false), (100, 1, 1000, true), (900, 1, 900, false)];
+        [(0, 0, 1000, false), (100, 1, 990, false), (100, 1, 1000, true), (1500, 1, 900, false)];
     for (bytes, asks, start, is_busy) in cases {
         let answers = move |query: &str| if is_busy { busy(query) } else { quiet(query) };
         let world = world_of(bytes, answers);

@@ -60,16 +60,22 @@ struct Waiting {
 impl FillPlaces {
     /// Waits for a place for this shard. Dropping the future gives the turn up.
     pub async fn take(&self, shard: &Arc<Shard>) -> FillPlace {
-        let (sender, mut receiver) = oneshot::channel();
-        let waiting = Waiting { shard: Arc::clone(shard), place: sender };
-        self.state.lock().waiting.push_back(waiting);
+        let mut receiver = self.queue(shard);
         loop {
             let next_overdue = self.hand_out(Instant::now());
-            // The sender is dropped only with the place sent, or with `self`.
-            if let Ok(Ok(place)) = timeout_at(next_overdue.into(), &mut receiver).await {
-                return place;
+            match timeout_at(next_overdue.into(), &mut receiver).await {
+                Ok(Ok(place)) => return place,
+                // Whoever takes a turn out of the queue sends a place; else there is a new turn.
+                Ok(Err(_)) => receiver = self.queue(shard),
+                Err(_) => {}
             }
         }
+    }
+
+    fn queue(&self, shard: &Arc<Shard>) -> oneshot::Receiver<FillPlace> {
+        let (place, receiver) = oneshot::channel();
+        self.state.lock().waiting.push_back(Waiting { shard: Arc::clone(shard), place });
+        receiver
     }
 
     /// How many fills run, and how many wait.
