@@ -36,7 +36,11 @@ pub(super) fn object(key: &str, length: usize, version: u64) -> Object {
         attributes: Arc::new(ObjectAttributes {
             key: ObjectKey::new(namespace, name),
             resource_version: ResourceVersion::new(version).unwrap(),
-            labels: if version.is_multiple_of(3) { Arc::new([label]) } else { Arc::new([label, turn]) },
+            labels: if version.is_multiple_of(3) {
+                Arc::new([label])
+            } else {
+                Arc::new([label, turn])
+            },
             fields: Box::default(),
             metadata: 0..0,
             resource_version_span: 0..0,
