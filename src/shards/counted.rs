@@ -82,6 +82,10 @@ pub fn sample(registry: &Registry, budgets: &Budgets, samples: &mut Samples) {
         samples.count(&cache::USED, &[kind], used);
     }
     samples.count(&cache::FULL, &[], registry.is_full().into());
+    let readers = registry.readers();
+    samples.count(&cache::USED, &["readers"], readers.pinned());
+    samples.count(&cache::READERS, &[], readers.len() as u64);
+    samples.count(&cache::CUT, &[], readers.cut());
 }
 
 fn sample_shard(shard: &Shard, samples: &mut Samples) -> Figures {

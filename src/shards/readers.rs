@@ -22,7 +22,7 @@ use std::{
     fmt, mem,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -37,6 +37,8 @@ use super::turnover::Turnover;
 #[derive(Debug, Default)]
 pub struct Readers {
     enrolled: Mutex<Slab<Enrolled>>,
+    /// How many were cut off so far.
+    cut: AtomicU64,
 }
 
 /// What a reader keeps alive.
@@ -76,7 +78,8 @@ struct Enrolled {
     moved: Arc<AtomicBool>,
     /// When it was last seen to have moved.
     last: Instant,
-    cut: Box<dyn Fn() + Send + Sync>,
+    /// Ends it; taken by who calls it.
+    cut: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// What the readers of one shard keep alive: where they began, how many they are, and what of it
@@ -120,7 +123,7 @@ impl Readers {
             holding,
             moved: Arc::clone(&moved),
             last: Instant::now(),
-            cut: Box::new(cut),
+            cut: Some(Box::new(cut)),
         };
         let key = self.enrolled.lock().insert(enrolled);
         Reader { readers: Arc::clone(self), key, moved }
@@ -134,6 +137,11 @@ impl Readers {
     /// Whether all have finished.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many were cut off since the start.
+    pub fn cut(&self) -> u64 {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// Bytes that only readers keep alive, at most.
@@ -165,7 +173,7 @@ impl Readers {
                 let holding = mem::replace(&mut reader.holding, Holding::Alone(0));
                 pinned.remove(&holding);
                 // Called without the lock: it ends the reader, which then comes to give up its place.
-                cuts.push(mem::replace(&mut reader.cut, Box::new(|| {})));
+                cuts.extend(reader.cut.take());
             }
             pinned.bytes
         };
@@ -173,6 +181,7 @@ impl Readers {
             let readers = cuts.len();
             warn!(readers, pinned, room, "cut off: clients that do not take what they asked for");
         }
+        self.cut.fetch_add(cuts.len() as u64, Ordering::Relaxed);
         cuts.iter().for_each(|cut| cut());
         pinned
     }

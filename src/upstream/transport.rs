@@ -176,8 +176,8 @@ impl KubeApiserver {
     }
 
     pub(super) fn sample(&self, samples: &mut Samples) {
-        let Shared { client, gateway, unproven, upgrade, .. } = &*self.0;
-        for pool in [client, gateway, unproven, upgrade] {
+        let Shared { brief, client, gateway, unproven, upgrade, .. } = &*self.0;
+        for pool in [brief, client, gateway, unproven, upgrade] {
             let (connections, streams) = (pool.connections() as u64, pool.streams() as u64);
             samples.count(&metrics::upstream::CONNECTIONS, &[pool.lane()], connections);
             samples.count(&metrics::upstream::STREAMS, &[pool.lane()], streams);

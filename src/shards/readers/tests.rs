@@ -100,6 +100,7 @@ fn whoever_takes_nothing_is_cut_in_time() {
     assert!(stage.cuts().is_empty(), "once");
     stage.readers.relieve(u64::MAX, u64::MAX, at(119));
     assert_eq!(stage.cuts(), [1]);
+    assert_eq!(stage.readers.cut(), 2);
 }
 
 #[test]

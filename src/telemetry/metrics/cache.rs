@@ -103,7 +103,8 @@ pub static BUDGET: Definition = Definition::gauge(
 /// Their use.
 pub static USED: Definition = Definition::gauge(
     "watchgate_memory_used_bytes",
-    "What is kept, against watchgate_memory_budget_bytes.",
+    "What is kept, against watchgate_memory_budget_bytes. Kind readers, which has no budget of its own, \
+     is what only clients that have not taken their answers yet keep alive; it counts with the objects.",
     &["kind"],
 );
 
@@ -115,8 +116,24 @@ pub static FULL: Definition = Definition::gauge(
     &[],
 );
 
+/// Answers under way.
+pub static READERS: Definition = Definition::gauge(
+    "watchgate_unfinished_readers",
+    "Long answers from memory that their clients have not taken yet, and watches in their initial state \
+     or behind. What only they keep alive is watchgate_memory_used_bytes{kind=\"readers\"}.",
+    &[],
+);
+
+/// Answers that were given up.
+pub static CUT: Definition = Definition::counter(
+    "watchgate_stalled_readers_cut_total",
+    "Clients that were cut off because they did not take what they had asked for, for a minute, or for \
+     less while memory was short.",
+    &[],
+);
+
 /// All of them.
-pub(super) static ALL: [&Definition; 13] = [
+pub(super) static ALL: [&Definition; 15] = [
     &OBJECTS,
     &OBJECT_BYTES,
     &RESOURCE_VERSION,
@@ -130,6 +147,8 @@ pub(super) static ALL: [&Definition; 13] = [
     &BUDGET,
     &USED,
     &FULL,
+    &READERS,
+    &CUT,
 ];
 
 /// Why a shard that could be read from is filled anew.

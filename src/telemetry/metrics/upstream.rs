@@ -13,8 +13,8 @@ use super::{
 pub static REQUESTS: Definition = Definition::counter(
     "watchgate_upstream_requests_total",
     "Requests to the API server, by lane and status code; code none where no answer came. Lanes: \
-     gateway (its own watches, proofs and discovery), client (forwarded requests and access reviews \
-     with a token that was valid before), unproven (those with any other credential or none), and \
+     gateway (its own watches, proofs and discovery), client and client-brief (forwarded requests and \
+     access reviews with a token that was valid before: watches, and what ends soon), unproven (those with any other credential or none), and \
      upgrade (exec, attach, port-forward). What is sent again after a broken connection counts once.",
     &["lane", "code"],
 );
@@ -39,11 +39,11 @@ pub(super) static ALL: [&Definition; 3] = [&REQUESTS, &CONNECTIONS, &STREAMS];
 /// Counts requests by lane.
 #[derive(Debug)]
 pub struct Upstream {
-    lanes: [Lane; 4],
+    lanes: [Lane; 5],
 }
 
 /// The lanes' names.
-const LANES: [&str; 4] = ["client", "gateway", "unproven", "upgrade"];
+const LANES: [&str; 5] = ["client", "client-brief", "gateway", "unproven", "upgrade"];
 
 /// Requests of one lane.
 #[derive(Debug)]
@@ -68,6 +68,7 @@ impl Upstream {
     /// A request on this lane was answered, or not.
     pub fn count(&self, lane: &str, answer: Option<StatusCode>) {
         let place = LANES.iter().position(|name| *name == lane);
+        debug_assert!(place.is_some(), "{lane} is no lane that is counted");
         let Some(lane) = place.and_then(|place| self.lanes.get(place)) else { return };
         let place = match answer.map(bounded) {
             None => UNANSWERED,
@@ -104,7 +105,6 @@ mod tests {
             upstream.count("client", StatusCode::from_u16(code).ok());
         }
         upstream.count("gateway", None);
-        upstream.count("no lane", None);
         let mut samples = Samples::default();
         upstream.sample(&mut samples);
         let families = samples.into_families();
