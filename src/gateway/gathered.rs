@@ -3,19 +3,20 @@
 //! Upstream's frames are small: kube-apiserver writes a list item by item, and each frame would be a
 //! record and a system call of its own. What is there already goes out together, and nothing ever
 //! waits for what is not: the task that reads from upstream is on the same thread, so letting it run
-//! once tells whether there is more. No byte is copied. Guarantees the order of frames, none of them
+//! once tells whether there is more (a LIST of 10.5 MB: 31 CPU-ms without, 17 with). No byte is copied. Guarantees the order of frames, none of them
 //! empty or longer than the connection can put into one record, and at most [`HOLD`] bytes held
 //! beyond one frame of upstream's.
 
 use std::{
-    future::poll_fn,
+    future::{Future as _, poll_fn},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use tokio::task::JoinHandle;
 
 use crate::{codec::segments::Segments, net::handler::BoxError};
 
@@ -30,8 +31,8 @@ pub struct Gathered<B = ForwardBody> {
     body: B,
     held: Segments,
     most: usize,
-    /// Upstream's task was let run since the last frame came.
-    has_yielded: bool,
+    /// Ends when every task that was ready before it has run, upstream's among them.
+    turn: Option<JoinHandle<()>>,
     after: After,
 }
 
@@ -44,57 +45,59 @@ enum After {
     Nothing,
 }
 
-/// Whether there are bytes or an end to hand out.
-enum Gathering {
-    Done,
-    /// The task is woken as soon as the others have run.
-    Yielding,
-    Waiting,
-}
-
 // === impl Gathered ===
 
 impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Gathered<B> {
     /// A body that sends frames of at most `max_frame` bytes.
     pub fn new(body: B, max_frame: usize) -> Self {
         let most = max_frame.min(HOLD);
-        Self { body, held: Segments::new(), most, has_yielded: false, after: After::More }
+        Self { body, held: Segments::new(), most, turn: None, after: After::More }
     }
 
     /// The same, with what has arrived already: it can leave in one write with the answer's head.
     pub async fn begun(mut self) -> Self {
-        poll_fn(|cx| match self.gather(cx) {
-            Gathering::Done | Gathering::Waiting => Poll::Ready(()),
-            Gathering::Yielding => Poll::Pending,
-        })
-        .await;
+        poll_fn(|cx| self.poll_gather(cx)).await;
         self
     }
 
-    fn gather(&mut self, cx: &mut Context<'_>) -> Gathering {
-        loop {
-            if self.held.len() >= self.most || !matches!(self.after, After::More) {
-                return Gathering::Done;
-            }
+    /// Takes what there is; ready when nothing more is there now, or enough.
+    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.held.len() < self.most && matches!(self.after, After::More) {
             match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => self.held.push(data),
-                    Err(frame) => self.after = trailers(frame),
-                },
-                Poll::Ready(Some(Err(error))) => self.after = After::Broken(error),
-                Poll::Ready(None) => self.after = After::Nothing,
-                Poll::Pending if self.has_yielded => {
-                    self.has_yielded = false;
-                    return if self.held.is_empty() { Gathering::Waiting } else { Gathering::Done };
-                }
+                Poll::Ready(frame) => self.take(frame),
+                // A waker of its own would not do: hyper may ask twice before anybody else runs.
                 Poll::Pending => {
-                    self.has_yielded = true;
-                    cx.waker().wake_by_ref();
-                    return Gathering::Yielding;
+                    let turn = self.turn.get_or_insert_with(|| tokio::spawn(async {}));
+                    // An empty task ends, or goes down with the runtime.
+                    let _ended = ready!(Pin::new(turn).poll(cx));
+                    self.turn = None;
+                    return Poll::Ready(());
                 }
             }
-            self.has_yielded = false;
+            self.turn = None;
         }
+        Poll::Ready(())
+    }
+
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, BoxError>>) {
+        match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => self.held.push(data),
+            Some(Ok(Err(frame))) => self.after = trailers(frame),
+            Some(Err(error)) => self.after = After::Broken(error),
+            None => self.after = After::Nothing,
+        }
+        if matches!(self.after, After::More) && self.body.is_end_stream() {
+            self.after = After::Nothing;
+        }
+    }
+
+    /// Waits for the first bytes, or the end, if there are none yet.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.held.is_empty() && matches!(self.after, After::More) {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            self.take(frame);
+        }
+        Poll::Ready(())
     }
 }
 
@@ -112,10 +115,8 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for Gathered<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Segments>, BoxError>>> {
         let this = &mut *self;
-        match this.gather(cx) {
-            Gathering::Done => {}
-            Gathering::Yielding | Gathering::Waiting => return Poll::Pending,
-        }
+        ready!(this.poll_first(cx));
+        ready!(this.poll_gather(cx));
         if !this.held.is_empty() {
             let data = if this.held.len() <= this.most {
                 std::mem::take(&mut this.held)

@@ -44,8 +44,8 @@ pub enum Lane {
     /// Only what the request itself carries, with a credential that has been proven valid: HTTP/2
     /// where upstream speaks it.
     Client,
-    /// The same for requests that end soon: HTTP/1.1, which costs half as much on both sides, as long
-    /// as the connections suffice.
+    /// The same for requests that end soon: HTTP/1.1, which costs both sides less
+    /// (`docs/decisions/0010`), as long as the connections suffice.
     ClientBrief,
     /// The gateway's own identity, for reflectors, probes and reviews. Replaces any
     /// `Authorization` of the request.
