@@ -13,11 +13,10 @@
 //! Hot path: [`WatchBody::poll_data`].
 
 pub(super) mod begin;
+mod end;
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -37,6 +36,8 @@ use crate::{
     telemetry::metrics::watches,
 };
 
+use end::End;
+
 /// The body of a watch answered from memory.
 pub struct WatchBody {
     codec: Arc<ResourceCodec>,
@@ -47,7 +48,7 @@ pub struct WatchBody {
     /// Events up to this version are not for this watcher.
     after: ResourceVersion,
     bookmarks: Option<Bookmarks>,
-    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    end: End,
     max_frame: usize,
 }
 
@@ -120,9 +121,6 @@ const BOOKMARK_PERIOD: u64 = 60;
 /// And once more this long before the end.
 const LAST_CALL: u64 = 2;
 
-/// Over how long watches end when the program does.
-const DRAIN_SPREAD: Duration = Duration::from_secs(3);
-
 /// Bytes of cached state looked at per turn: a turn must stay below a millisecond.
 const SCAN: usize = 64 << 10;
 
@@ -153,14 +151,7 @@ impl WatchBody {
             last_call: subscription.hub().now() + timeout.as_secs().saturating_sub(LAST_CALL),
         });
         let codec = Arc::clone(subscription.shard().codec());
-        let end = Box::pin(async move {
-            tokio::select! {
-                biased;
-                () = grant.revoked() => {}
-                () = draining_soon(draining) => {}
-                () = tokio::time::sleep(timeout) => {}
-            }
-        });
+        let end = End::new(timeout, grant, draining);
         let pending = Segments::new();
         let body = Self {
             codec,
@@ -179,7 +170,7 @@ impl WatchBody {
 
     /// The next frame; `None` is the end.
     pub fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Segments>> {
-        if !matches!(self.phase, Phase::Ended) && self.end.as_mut().poll(context).is_ready() {
+        if !matches!(self.phase, Phase::Ended) && self.end.has_come(context) {
             // What is pending goes out: a stream must not end in the middle of an event.
             self.phase = Phase::Ended;
         }
@@ -329,12 +320,6 @@ fn count(subscription: &Subscription, phase: watches::Phase, events: usize, byte
     if let Some(counted) = subscription.shard().counted() {
         counted.watches().recalled(usize::from(subscription.hub().core().0), phase, events, bytes);
     }
-}
-
-/// Some time after the drain began: clients that all come back in one instant are a herd.
-async fn draining_soon(draining: CancellationToken) {
-    draining.cancelled().await;
-    tokio::time::sleep(DRAIN_SPREAD.mul_f64(rand::random())).await;
 }
 
 impl fmt::Debug for WatchBody {

@@ -24,7 +24,7 @@ use std::{
 use ::http::{Request, Response};
 use hyper::{
     body::Incoming,
-    rt::{Executor, Read, Write},
+    rt::Executor,
     server::conn::{http1, http2},
     service::{HttpService, service_fn},
 };
@@ -33,7 +33,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cork::cork,
+    cork::{Layer, cork},
     handler::{ConnectionInfo, Handler, Protocol},
 };
 use crate::runtime::Tasks;
@@ -92,14 +92,14 @@ pub enum ConnectionError {
 ///
 /// # Errors
 /// How the connection ended if not well; for logs at debug level, nothing is left to be done.
-pub async fn serve<T, H>(
+pub(super) async fn serve<T, H>(
     io: T,
     info: Arc<ConnectionInfo>,
     tasks: Tasks,
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Read + Write + Send + Unpin + 'static,
+    T: Layer + Send + 'static,
     H: Handler,
 {
     match info.protocol {
@@ -114,7 +114,7 @@ async fn serve_http1<T, H>(
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Read + Write + Send + Unpin + 'static,
+    T: Layer + Send + 'static,
     H: Handler,
 {
     let draining = info.draining.clone();
@@ -146,7 +146,7 @@ async fn serve_http2<T, H>(
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Read + Write + Send + Unpin + 'static,
+    T: Layer + Send + 'static,
     H: Handler,
 {
     let draining = info.draining.clone();
