@@ -165,6 +165,15 @@ impl Feed {
         self.batches.clear();
     }
 
+    /// Forgets batches up to a version: watchers that have not taken them are behind.
+    pub fn forget(&mut self, version: ResourceVersion) {
+        let is_old = |queued: &Queued| queued.batch.last().is_some_and(|last| last <= version);
+        while self.batches.front().is_some_and(is_old) {
+            self.batches.pop_front();
+            self.first += 1;
+        }
+    }
+
     /// Where whoever has taken every batch so far stands.
     pub fn end_position(&self) -> Position {
         Position(self.end())

@@ -43,6 +43,7 @@ pub struct Log {
     /// Bytes of frames made of the open events.
     open_made: Arc<AtomicU64>,
     weight: u64,
+    forgotten: u64,
     /// Bytes of frames made of the sealed events, as counted last.
     made: u64,
     budget: LogBudget,
@@ -81,6 +82,7 @@ impl Log {
             open_weight: 0,
             open_made: Arc::default(),
             weight: 0,
+            forgotten: 0,
             made: 0,
             budget,
         }
@@ -94,6 +96,11 @@ impl Log {
     /// Bytes the events keep alive.
     pub fn weight(&self) -> u64 {
         self.weight + self.made + self.open_made.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the events that it has let go since it began.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Bytes that more events may keep alive without any of these having to go.
@@ -209,6 +216,7 @@ impl Log {
             }
             self.weight -= oldest.weight;
             self.made -= oldest.made_counted;
+            self.forgotten += oldest.weight + oldest.made_counted;
             if let Some(last) = oldest.events.last() {
                 self.start = last.resource_version();
             }

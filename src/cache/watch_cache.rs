@@ -73,6 +73,8 @@ pub struct Published {
     pub batches: Vec<(AudienceId, Vec<CoreId>, Arc<Batch>)>,
     /// Events applied.
     pub events: usize,
+    /// What they weigh together.
+    pub weight: u64,
 }
 
 /// A stream that does not continue what the cache holds; the shard must be filled anew.
@@ -303,6 +305,11 @@ impl WatchCache {
             .map_or((0, 0), |contents| (contents.objects.resident_bytes(), contents.log.weight()))
     }
 
+    /// Bytes that the log has let go since it began.
+    pub fn forgotten_bytes(&self) -> u64 {
+        self.contents.as_ref().map_or(0, |contents| contents.log.forgotten())
+    }
+
     /// The audiences, to join and leave.
     pub fn audiences(&mut self) -> &mut AudienceTable {
         &mut self.audiences
@@ -355,6 +362,7 @@ impl WatchCache {
         for concern in self.audiences.concerned(&event) {
             concerns.add(concern.audience, Arc::clone(&event), concern.kind);
         }
+        published.weight += event.weight();
         contents.log.push(event, now);
         published.events += 1;
         Ok(())

@@ -1,6 +1,7 @@
 //! Writing single objects and watch events: the core with the bytes around it.
 //!
-//! Every result is a buffer of exactly its own size, made once and shared by all who send it.
+//! Single results are buffers of exactly their own size, made once and shared by all who send them;
+//! [`EventRun`] is for frames that are sent once.
 //! Hot path: [`ResourceCodec::frame_event`] runs once per event and shard, not per watcher.
 
 use std::{ops::Range, sync::Arc};
@@ -18,6 +19,7 @@ use super::{
         wire,
     },
     resource_codec::{Format, ResourceCodec},
+    segments::Segments,
     watch_event::{EventKind, Form},
 };
 use crate::api::version::ResourceVersion;
@@ -27,12 +29,25 @@ const OPENING: &str = r#"{"type":""#;
 const OBJECT: &str = r#"","object":"#;
 const CLOSING: &str = "}\n";
 
+/// Contents of this length and more are shared in a run of events; shorter ones are copied, since
+/// an HTTP/2 frame of 16 KiB is written from 16 pieces at most.
+const SHARED_FROM: usize = 2 << 10;
+
 const BOOKMARK: &str = "BOOKMARK";
 const ERROR: &str = "ERROR";
 
 /// What an object in the metadata form begins with in JSON, up to the value of `metadata`.
 const METADATA_PREFIX: &str =
     r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#;
+
+/// Watch events for one reader of cached state: only what stands around the objects is its own, so a
+/// thousand such readers hold the objects once.
+#[derive(Debug, Default)]
+pub struct EventRun {
+    text: Vec<u8>,
+    /// Objects' bytes, and before which place of the text they stand.
+    shared: Vec<(usize, Bytes)>,
+}
 
 /// A single object about to be written, in pieces.
 struct SingleObject<'a> {
@@ -231,22 +246,29 @@ impl SingleObject<'_> {
     }
 
     fn append(&self, buffer: &mut Vec<u8>) {
+        self.append_head(buffer);
+        buffer.extend_from_slice(self.content);
+        self.append_tail(buffer);
+    }
+
+    /// What stands before the content.
+    fn append_head(&self, buffer: &mut Vec<u8>) {
+        let content = self.content.len();
         match self.head {
-            Head::Json(prefix, suffix) => {
-                buffer.extend_from_slice(prefix.as_bytes());
-                buffer.extend_from_slice(self.content);
-                buffer.extend_from_slice(suffix.as_bytes());
-            }
-            Head::Enveloped(envelope) => {
-                envelope.append_head(buffer, self.content.len());
-                buffer.extend_from_slice(self.content);
-                Envelope::append_tail(buffer);
-            }
+            Head::Json(prefix, _) => buffer.extend_from_slice(prefix.as_bytes()),
+            Head::Enveloped(envelope) => envelope.append_head(buffer, content),
             Head::EnvelopedField(envelope) => {
-                envelope.append_head(buffer, wire::bytes_field_length(self.content.len()));
-                wire::append_bytes(buffer, 1, self.content);
-                Envelope::append_tail(buffer);
+                envelope.append_head(buffer, wire::bytes_field_length(content));
+                wire::append_bytes_header(buffer, 1, content);
             }
+        }
+    }
+
+    /// What stands after the content.
+    fn append_tail(&self, buffer: &mut Vec<u8>) {
+        match self.head {
+            Head::Json(_, suffix) => buffer.extend_from_slice(suffix.as_bytes()),
+            Head::Enveloped(_) | Head::EnvelopedField(_) => Envelope::append_tail(buffer),
         }
     }
 
@@ -254,25 +276,9 @@ impl SingleObject<'_> {
     /// looked at.
     fn is_framed_as(&self, event_type: &str, wire: &[u8]) -> bool {
         let mut head = Vec::with_capacity(128);
-        let tail = match self.head {
-            Head::Json(prefix, suffix) => {
-                for text in [OPENING, event_type, OBJECT, prefix] {
-                    head.extend_from_slice(text.as_bytes());
-                }
-                [suffix.as_bytes(), CLOSING.as_bytes()].concat()
-            }
-            Head::Enveloped(envelope) => {
-                append_head(&mut head, event_type, self.length());
-                envelope.append_head(&mut head, self.content.len());
-                Envelope::tail().to_vec()
-            }
-            Head::EnvelopedField(envelope) => {
-                append_head(&mut head, event_type, self.length());
-                envelope.append_head(&mut head, wire::bytes_field_length(self.content.len()));
-                wire::append_bytes_header(&mut head, 1, self.content.len());
-                Envelope::tail().to_vec()
-            }
-        };
+        self.append_frame_head(&mut head, event_type);
+        let mut tail = Vec::with_capacity(8);
+        self.append_frame_tail(&mut tail);
         let inside = wire.strip_prefix(&head[..]).and_then(|rest| rest.strip_suffix(&tail[..]));
         inside.is_some_and(|inside| std::ptr::eq(inside, self.content) || inside == self.content)
     }
@@ -280,21 +286,67 @@ impl SingleObject<'_> {
     /// The object in a watch event, as it goes over the wire.
     fn frame(&self, event_type: &str) -> Bytes {
         let length = self.length();
+        let length = match self.head {
+            Head::Json(..) => {
+                OPENING.len() + event_type.len() + OBJECT.len() + length + CLOSING.len()
+            }
+            _ => frame_length(event_type, length),
+        };
+        let mut frame = Vec::with_capacity(length);
+        self.append_frame_head(&mut frame, event_type);
+        frame.extend_from_slice(self.content);
+        self.append_frame_tail(&mut frame);
+        exact(frame)
+    }
+
+    /// What stands before the content in a watch event.
+    fn append_frame_head(&self, frame: &mut Vec<u8>, event_type: &str) {
         if matches!(self.head, Head::Json(..)) {
-            let around = OPENING.len() + event_type.len() + OBJECT.len() + CLOSING.len();
-            let mut frame = Vec::with_capacity(around + length);
             for text in [OPENING, event_type, OBJECT] {
                 frame.extend_from_slice(text.as_bytes());
             }
-            self.append(&mut frame);
-            frame.extend_from_slice(CLOSING.as_bytes());
-            exact(frame)
         } else {
-            let mut frame = Vec::with_capacity(frame_length(event_type, length));
-            append_head(&mut frame, event_type, length);
-            self.append(&mut frame);
-            exact(frame)
+            append_head(frame, event_type, self.length());
         }
+        self.append_head(frame);
+    }
+
+    /// What stands after the content in a watch event.
+    fn append_frame_tail(&self, frame: &mut Vec<u8>) {
+        self.append_tail(frame);
+        if matches!(self.head, Head::Json(..)) {
+            frame.extend_from_slice(CLOSING.as_bytes());
+        }
+    }
+}
+
+// === impl EventRun ===
+
+impl EventRun {
+    /// Adds what [`ResourceCodec::frame_event`] would give.
+    pub fn push(&mut self, codec: &ResourceCodec, kind: EventKind, object: &Object, form: Form) {
+        let single = codec.single_object(object, form);
+        single.append_frame_head(&mut self.text, kind.as_str());
+        if single.content.len() < SHARED_FROM {
+            self.text.extend_from_slice(single.content);
+        } else {
+            self.shared.push((self.text.len(), object.core.slice_ref(single.content)));
+        }
+        single.append_frame_tail(&mut self.text);
+    }
+
+    /// All frames, in order.
+    pub fn finish(self) -> Segments {
+        let mut text = exact(self.text);
+        let mut segments = Segments::with_capacity(2 * self.shared.len() + 1);
+        let mut taken = 0;
+        for (place, content) in self.shared {
+            segments.push(text.split_to(place - taken));
+            segments.push(content);
+            taken = place;
+        }
+        segments.push(text);
+        segments
     }
 }
 

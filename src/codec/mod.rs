@@ -11,7 +11,7 @@
 mod attributes;
 pub mod bookmark_template;
 pub mod decode_error;
-mod event_frames;
+pub mod event_frames;
 mod field_plan;
 pub mod frame_decoder;
 pub mod gzip;

@@ -47,6 +47,17 @@ impl Segments {
         }
     }
 
+    /// Appends all buffers of another run.
+    pub fn append(&mut self, mut other: Self) {
+        if self.is_empty() {
+            *self = other;
+        } else {
+            while let Some(segment) = other.pop_segment() {
+                self.push(segment);
+            }
+        }
+    }
+
     /// The number of bytes not yet consumed.
     pub const fn len(&self) -> usize {
         self.remaining

@@ -10,9 +10,13 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::{codec::segments::Segments, net::handler::BoxError};
+use crate::{
+    codec::segments::Segments,
+    net::handler::BoxError,
+    shards::readers::{Holding, Reader},
+};
 
-use super::{forward::ForwardBody, watch::WatchBody};
+use super::{enrolment::Enrolment, gathered::Gathered, watch::WatchBody};
 
 /// What a response carries.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ pub enum ResponseBody {
     /// A watch served from memory.
     Watch(Box<WatchBody>),
     /// What upstream sends, as it comes.
-    Forward(ForwardBody),
+    Forward(Box<Gathered>),
 }
 
 /// Shared bytes, handed out in frames.
@@ -32,19 +36,40 @@ pub struct WholeBody {
     max_frame: usize,
     /// Whether its length is told beforehand; a stream's is not, even when all of it is there.
     sized: bool,
+    /// While it is worth to watch how it goes.
+    reader: Option<Reader>,
 }
+
+/// Bodies longer than this are enrolled: a frame of HTTP/2.
+const ENROLLED_ABOVE: usize = 16 << 10;
 
 // === impl ResponseBody ===
 
 impl ResponseBody {
     /// Bytes of which frames of at most `max_frame` are made.
     pub fn whole(bytes: Segments, max_frame: usize) -> Self {
-        Self::Whole(WholeBody { rest: bytes, max_frame, sized: true })
+        Self::Whole(WholeBody { rest: bytes, max_frame, sized: true, reader: None })
     }
 
     /// A watch of which all is known already: what it says, and that it ends then.
     pub fn stream(bytes: Segments, max_frame: usize) -> Self {
-        Self::Whole(WholeBody { rest: bytes, max_frame, sized: false })
+        Self::Whole(WholeBody { rest: bytes, max_frame, sized: false, reader: None })
+    }
+
+    /// Has a long body from memory counted, and its client cut off if it does not take it. Says what
+    /// such a body of that length keeps alive.
+    pub(super) fn enrolled(
+        mut self,
+        enrolment: Option<&Enrolment>,
+        holding: impl FnOnce(u64) -> Holding,
+    ) -> Self {
+        if let Self::Whole(body) = &mut self
+            && body.rest.len() > ENROLLED_ABOVE
+        {
+            let length = body.rest.len() as u64;
+            body.reader = enrolment.map(|enrolment| enrolment.enrol(holding(length)));
+        }
+        self
     }
 
     /// A short text.
@@ -66,12 +91,7 @@ impl Body for ResponseBody {
             Self::Watch(body) => {
                 body.poll_data(context).map(|data| data.map(|data| Ok(Frame::data(data))))
             }
-            Self::Forward(body) => Pin::new(body).poll_frame(context).map(|frame| {
-                frame.map(|frame| match frame {
-                    Ok(frame) => Ok(frame.map_data(Segments::from)),
-                    Err(error) => Err(error),
-                })
-            }),
+            Self::Forward(body) => Pin::new(body.as_mut()).poll_frame(context),
         }
     }
 
@@ -100,7 +120,11 @@ impl WholeBody {
         if self.rest.is_empty() {
             return None;
         }
+        if let Some(reader) = &self.reader {
+            reader.moved();
+        }
         if self.rest.len() <= self.max_frame {
+            self.reader = None;
             return Some(std::mem::take(&mut self.rest));
         }
         Some(self.rest.split_to(self.max_frame))

@@ -24,6 +24,7 @@ use crate::{
     identity::access::{Access, Authorized},
     shards::{
         hub::Hub,
+        readers::Holding,
         rebuilds::Rebuilds,
         registry::{MemoryFull, Need, Registry},
         shard::{Progress, Shard},
@@ -40,6 +41,7 @@ use super::{
     body::ResponseBody,
     collapse,
     encoding::{Encoded, Encoding, NotEncoded, Plain, Room},
+    enrolment::{self, Begun, Enrolment},
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
@@ -92,6 +94,7 @@ impl Server {
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
         let shard = self.shard(&read)?;
+        let begun = Begun::now(&shard);
         let patience = match read.what {
             What::Watch(..) => state::WATCH,
             _ => state::LIST,
@@ -113,6 +116,28 @@ impl Server {
             begin::cover(&self.histories, &shard, request).await;
         }
         let authorized = self.renew(authorized).await?;
+        let shares = enrolment::shares_bytes(&read, &shard);
+        let response = self.answer(read, &shard, &readable, authorized, circumstances).await?;
+        let enrolment = Enrolment::of_this_exchange(self.registry.readers());
+        let holding = |length| {
+            if shares {
+                begun.state(&shard, &readable.snapshot, length)
+            } else {
+                Holding::Alone(length)
+            }
+        };
+        Ok(response.map(|body| body.enrolled(enrolment.as_ref(), holding)))
+    }
+
+    /// The answer from a state that is new enough.
+    async fn answer(
+        &self,
+        read: Read,
+        shard: &Arc<Shard>,
+        readable: &Readable,
+        authorized: Authorized,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Response<ResponseBody>, ForwardReason> {
         let max_frame = answer::max_frame(circumstances.connection);
         let media_type = shard.key().representation.media_type();
         let typed = |body, kind| answer::typed(body, media_type.content_type(kind));
@@ -126,7 +151,7 @@ impl Server {
         let scope = read.served.resource.scope;
         let mut response = match read.what {
             What::Get(ref key) => {
-                let found = get(&readable, &shard, key, read.source.form, authorized);
+                let found = get(readable, shard, key, read.source.form, authorized);
                 let Some(bytes) = found else {
                     return refusal::refuse(&read, &not_found(&read, key), circumstances);
                 };
@@ -134,7 +159,7 @@ impl Server {
                 whole(encoded, AnswerKind::Object)
             }
             What::List(request, audience) => {
-                let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
+                let list = make_list(readable, shard, scope, request, audience, authorized).await;
                 if list.has_more() && !self.registry.is_full() {
                     shard.keep(&readable.snapshot);
                 }
@@ -143,7 +168,7 @@ impl Server {
             What::Watch(request, audience) => {
                 let limits = self.limits(&request, authorized, circumstances);
                 let watch = (&request, audience, limits);
-                let body = self.watch(&readable, &shard, watch, circumstances)?;
+                let body = self.watch(readable, shard, watch, circumstances)?;
                 typed(body, AnswerKind::Watch)
             }
         };
@@ -183,6 +208,7 @@ impl Server {
             grant: self.access.hold(authorized),
             draining: circumstances.connection.draining.clone(),
             max_frame: answer::max_frame(circumstances.connection),
+            enrolment: Enrolment::of_this_exchange(self.registry.readers()),
         }
     }
 
@@ -200,7 +226,10 @@ impl Server {
             ForwardReason::NotProven
         })?;
         let authorized = self.renew(authorized).await?;
-        Ok(collapse::shared(&list, read, circumstances, authorized))
+        let enrolment = Enrolment::of_this_exchange(self.registry.readers());
+        // Shared lists have a bound of their own; they are enrolled to be let go in time.
+        let shared = collapse::shared(&list, read, circumstances, authorized);
+        Ok(shared.map(|body| body.enrolled(enrolment.as_ref(), |_| Holding::Alone(0))))
     }
 
     async fn encode(&self, encoding: Encoding, plain: Plain) -> Result<Encoded, ForwardReason> {
@@ -287,8 +316,9 @@ async fn make_list(
     _authorized: Authorized,
 ) -> List {
     let (snapshot, codec) = (Arc::clone(&readable.snapshot), Arc::clone(shard.codec()));
-    if list::looks_at(&snapshot, &codec, scope, &request, &audience) <= SCANNED_HERE {
-        return list::list(&snapshot, &codec, scope, &request, &audience);
+    if let Ok(list) = list::list_within(&snapshot, &codec, scope, &request, &audience, SCANNED_HERE)
+    {
+        return list;
     }
     let (request, audience) = (Arc::new(request), Arc::new(audience));
     let scan = {

@@ -28,15 +28,19 @@ use crate::{
     api::version::ResourceVersion,
     cache::{audience::AudienceKey, log::Replay, map::OwnedRange},
     codec::{
-        ResourceCodec, bookmark_template::BookmarkTemplate, segments::Segments,
-        watch_event::EventKind,
+        ResourceCodec, bookmark_template::BookmarkTemplate, event_frames::EventRun,
+        segments::Segments, watch_event::EventKind,
     },
     identity::grant::Grant,
-    shards::subscription::{Next, Subscription},
+    shards::{
+        readers::{Holding, Reader},
+        subscription::{Next, Subscription},
+    },
     telemetry::metrics::watches,
 };
 
-use end::End;
+use self::end::End;
+use super::enrolment::Enrolment;
 
 /// The body of a watch answered from memory.
 pub struct WatchBody {
@@ -50,6 +54,9 @@ pub struct WatchBody {
     bookmarks: Option<Bookmarks>,
     end: End,
     max_frame: usize,
+    enrolment: Option<Enrolment>,
+    /// While it keeps a state or events alive.
+    reader: Option<Reader>,
 }
 
 /// How a watch begins.
@@ -84,6 +91,8 @@ pub struct Limits {
     pub draining: CancellationToken,
     /// The longest frame to hand out.
     pub max_frame: usize,
+    /// Where it is enrolled while it keeps more alive than the present.
+    pub enrolment: Option<Enrolment>,
 }
 
 #[derive(Debug)]
@@ -144,7 +153,7 @@ impl WatchBody {
             }
             Start::After { replay, version } => (Phase::Replay(replay), version),
         };
-        let Limits { timeout, grant, draining, max_frame } = limits;
+        let Limits { timeout, grant, draining, max_frame, enrolment } = limits;
         let bookmarks = template.map(|template| Bookmarks {
             template,
             start: after,
@@ -163,9 +172,28 @@ impl WatchBody {
             bookmarks,
             end,
             max_frame,
+            enrolment,
+            reader: None,
         };
         body.schedule_bookmark();
         body
+    }
+
+    /// Counts what the beginning keeps alive, until the client has taken it.
+    #[must_use]
+    pub fn holding(mut self, holding: Holding) -> Self {
+        self.hold(holding);
+        self
+    }
+
+    fn note_progress(&self) {
+        if let Some(reader) = &self.reader {
+            reader.moved();
+        }
+    }
+
+    fn hold(&mut self, holding: Holding) {
+        self.reader = self.enrolment.as_ref().map(|enrolment| enrolment.enrol(holding));
     }
 
     /// The next frame; `None` is the end.
@@ -176,10 +204,12 @@ impl WatchBody {
         }
         if self.pending.len() < self.max_frame && self.poll_fill(context).is_pending() {
             // The scan found nothing yet but has more to look at; others come first.
+            self.note_progress();
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         if !self.pending.is_empty() {
+            self.note_progress();
             return Poll::Ready(Some(self.take_frame()));
         }
         match self.phase {
@@ -205,7 +235,11 @@ impl WatchBody {
                 },
                 Phase::Live => match self.subscription.poll_next(context) {
                     Next::Batch(batch) => self.fill_from_batch(&batch),
-                    Next::Replay(replay) => self.phase = Phase::Replay(replay),
+                    Next::Replay(replay) => {
+                        self.phase = Phase::Replay(replay);
+                        let turnover = Arc::clone(self.subscription.shard().turnover());
+                        self.hold(Holding::Events { since: turnover.forgotten(), turnover });
+                    }
                     Next::Bookmark(version) => self.add_bookmark(version),
                     Next::Idle => break,
                     Next::Ended => self.phase = Phase::Ended,
@@ -224,6 +258,7 @@ impl WatchBody {
         if batch.is_empty() {
             let (version, announce_end) = (*version, *announce_end);
             self.phase = Phase::Live;
+            self.reader = None;
             if announce_end && let Some(bookmarks) = &self.bookmarks {
                 let template = &bookmarks.template;
                 let form = self.audience.form;
@@ -232,10 +267,12 @@ impl WatchBody {
             return Scan::Over;
         }
         let (mut events, before) = (0, self.pending.len());
+        let mut run = EventRun::default();
         for object in batch.iter().filter(|object| self.audience.admits(object)) {
-            self.pending.push(self.codec.frame_event(EventKind::Added, object, self.audience.form));
+            run.push(&self.codec, EventKind::Added, object, self.audience.form);
             events += 1;
         }
+        self.pending.append(run.finish());
         count(&self.subscription, watches::Phase::Initial, events, self.pending.len() - before);
         if self.pending.is_empty() { Scan::Nothing } else { Scan::Found }
     }
@@ -245,6 +282,7 @@ impl WatchBody {
         for _ in 0..REPLAYED {
             let Some(event) = replay.next() else {
                 self.phase = Phase::Live;
+                self.reader = None;
                 return Scan::Over;
             };
             let version = event.resource_version();

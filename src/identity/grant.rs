@@ -147,7 +147,8 @@ where
             return;
         }
         let asked = tokio::time::Instant::now();
-        let checked = check().await;
+        // Boxed: a request to upstream is long, and most of the time there is none.
+        let checked = Box::pin(check()).await;
         drop(place);
         match checked {
             Ok(Decision::Allowed) => {

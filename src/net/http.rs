@@ -24,7 +24,7 @@ use std::{
 use ::http::{Request, Response};
 use hyper::{
     body::Incoming,
-    rt::Executor,
+    rt::{Executor, Read},
     server::conn::{http1, http2},
     service::{HttpService, service_fn},
 };
@@ -33,7 +33,9 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cork::{Layer, cork},
+    cork::cork,
+    cutter::cuttable,
+    gather::Gather,
     handler::{ConnectionInfo, Handler, Protocol},
 };
 use crate::runtime::Tasks;
@@ -63,6 +65,10 @@ const MAX_CONCURRENT_STREAMS: u32 = 1000;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
+/// What one stream may have waiting to be written. hyper's 400 KiB would be 400 MB for a thousand
+/// slow readers of small objects; a turn of a body is no longer than this.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// A silent peer is pinged after the interval and given up after the timeout.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -82,6 +88,9 @@ pub enum ConnectionError {
     /// An HTTP/2 connection on which nothing was asked in time.
     #[error("no request within {HEADER_READ_TIMEOUT:?}")]
     NoRequest,
+    /// Its reader was cut off.
+    #[error("cut off: the client reads too slowly")]
+    Cut,
     /// The peer did not take the end of the last answer.
     #[error("the last bytes were not taken within {LAST_BYTES:?}")]
     LastBytes,
@@ -92,14 +101,14 @@ pub enum ConnectionError {
 ///
 /// # Errors
 /// How the connection ended if not well; for logs at debug level, nothing is left to be done.
-pub(super) async fn serve<T, H>(
+pub async fn serve<T, H>(
     io: T,
     info: Arc<ConnectionInfo>,
     tasks: Tasks,
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Layer + Send + 'static,
+    T: Read + Gather + Send + Unpin + 'static,
     H: Handler,
 {
     match info.protocol {
@@ -114,7 +123,7 @@ async fn serve_http1<T, H>(
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Layer + Send + 'static,
+    T: Read + Gather + Send + Unpin + 'static,
     H: Handler,
 {
     let draining = info.draining.clone();
@@ -136,7 +145,9 @@ where
         // hyper waits for the first request of a fresh connection; nobody has one to lose.
         if asked.get() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    drive(pin!(connection), &draining, finish, |_| Ok(())).await
+    let connection = pin!(connection);
+    let driven = drive(connection, &draining, finish, |_| Ok(()));
+    cuttable(driven).await.unwrap_or(Err(ConnectionError::Cut))
 }
 
 async fn serve_http2<T, H>(
@@ -146,7 +157,7 @@ async fn serve_http2<T, H>(
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Layer + Send + 'static,
+    T: Read + Gather + Send + Unpin + 'static,
     H: Handler,
 {
     let draining = info.draining.clone();
@@ -158,6 +169,7 @@ where
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .serve_connection(corked, answers(handler, info, asked.clone()));
@@ -271,7 +283,7 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn("HTTP/2 stream", future);
+        self.0.spawn("HTTP/2 stream", cuttable(future));
     }
 }
 

@@ -6,7 +6,9 @@
 //! HTTP answer, an over-limit connection waits in the kernel's queue.
 
 mod cork;
+pub mod cutter;
 pub mod durable_file;
+pub mod gather;
 pub mod handler;
 pub mod http;
 pub mod listener;

@@ -13,6 +13,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    gather::hold_records,
     handler::{ConnectionInfo, Handler, Protocol},
     http,
     listener::{Accepted, Listener},
@@ -107,12 +108,13 @@ async fn connection<H: Handler>(accepted: Accepted, placement: Placement, shared
     let ended = match &shared.tls {
         None => {
             let info = info(false, Protocol::Http1);
-            http::serve(TokioIo::new(socket), info, tasks, handler).await
+            Box::pin(http::serve(TokioIo::new(socket), info, tasks, handler)).await
         }
-        Some(tls) => match shared.handshake(socket, tls, core.draining()).await {
+        // Each stage in a box of its own, which goes with it: a connection's task is as long as the
+        // largest of them otherwise, for hours.
+        Some(tls) => match Box::pin(shared.handshake(socket, tls, core.draining())).await {
             Ok(stream) => {
                 let info = info(true, agreed(&stream));
-                // Boxed: the state of the connection would otherwise lie beside the handshake's.
                 Box::pin(http::serve(TokioIo::new(stream), info, tasks, handler)).await
             }
             Err(error) => return log_handshake(peer, &error),
@@ -135,7 +137,8 @@ impl<H> Shared<H> {
         let shaking = async {
             socket.readable().await?;
             let _place = self.handshakes.acquire().await.map_err(io::Error::other)?;
-            TlsAcceptor::from(tls.current()).accept(socket).await
+            let acceptor = TlsAcceptor::from(tls.current());
+            acceptor.accept_with(socket, hold_records).await
         };
         let limit = self.handshake_timeout;
         match draining.run_until_cancelled(timeout(limit, shaking)).await {

@@ -68,13 +68,14 @@ impl Tasks {
         // Nothing of a task that panicked is looked at again, so no broken invariant can be seen
         // through it: that is what unwind safety is about.
         let caught = AssertUnwindSafe(future).catch_unwind();
-        let watched = async move {
-            caught.await.map_err(|payload| {
+        // Not an async block: that keeps a future that it awaits twice, and tasks are many.
+        let watched = caught.map(move |ended| {
+            ended.map_err(|payload| {
                 panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(task = name, panic = panic_text(&*payload), "a task panicked");
                 Panicked
             })
-        };
+        });
         self.tracker.spawn_on(watched, runtime)
     }
 

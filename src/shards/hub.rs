@@ -56,6 +56,8 @@ pub enum Message {
     /// Those watches of the shard end that began between these versions, both excluded: what
     /// happened there is not known.
     EndBetween(ShardId, ResourceVersion, ResourceVersion),
+    /// The shard's log has long begun after this version: feeds need not keep what it let go, either.
+    Forget(ShardId, ResourceVersion),
 }
 
 /// A watcher's membership in a feed.

@@ -11,12 +11,15 @@
 pub mod counted;
 pub mod history_room;
 pub mod hub;
+pub mod object_room;
 mod outgrown;
 pub mod pressure;
+pub mod readers;
 pub mod rebuilds;
 pub mod registry;
 pub mod shard;
 pub mod subscription;
+pub mod turnover;
 
 #[cfg(test)]
 mod tests;

@@ -34,9 +34,23 @@ impl Front {
         Self::start_with(&cluster.kubeconfig_for_token(GATEWAY, url, cluster.ca_pem())?).await
     }
 
+    /// In front of the API server with further flags, and ready.
+    pub(crate) async fn start_bounded(cluster: &Cluster, flags: &[&str]) -> Result<Self> {
+        let url = cluster.api_server_url();
+        let kubeconfig = cluster.kubeconfig_for_token(GATEWAY, &url, cluster.ca_pem())?;
+        let front = Self::start_flagged(&kubeconfig, flags).await?;
+        front.ready().await?;
+        Ok(front)
+    }
+
     /// With this kubeconfig; ready or not.
     pub(crate) async fn start_with(kubeconfig: &Path) -> Result<Self> {
-        let gateway = Gateway::start(&binary(), kubeconfig, &["-v", "4"]).await?;
+        Self::start_flagged(kubeconfig, &[]).await
+    }
+
+    async fn start_flagged(kubeconfig: &Path, flags: &[&str]) -> Result<Self> {
+        let flags = [&["-v", "4"], flags].concat();
+        let gateway = Gateway::start(&binary(), kubeconfig, &flags).await?;
         let authority = gateway.data_directory().join("watchgate-ca.crt");
         let ca_pem = std::fs::read_to_string(authority).context("the gateway's CA")?;
         Ok(Self { gateway, ca_pem })

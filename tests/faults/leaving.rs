@@ -73,13 +73,13 @@ async fn leave(front: &Front, cluster: &Cluster, collection: &str, after: u64) -
 
 /// What a process holds.
 #[derive(Clone, Copy, Debug)]
-struct Resources {
-    files: usize,
-    memory: u64,
+pub(crate) struct Resources {
+    pub(crate) files: usize,
+    pub(crate) memory: u64,
 }
 
 impl Resources {
-    fn of(pid: u32) -> Result<Self> {
+    pub(crate) fn of(pid: u32) -> Result<Self> {
         let files = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;

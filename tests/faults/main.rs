@@ -8,6 +8,7 @@ mod frames;
 mod front;
 mod leaving;
 mod mangler;
+mod overload;
 mod restarts;
 mod starting;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         .test("a_group_is_taken_over", definitions::a_group_is_taken_over)
         .test("clients_that_go_away", leaving::clients_that_go_away)
         .test("an_end_with_open_watches", leaving::an_end_with_open_watches)
+        .test("readers_that_take_nothing", overload::readers_that_take_nothing)
         .exclusive("a_killed_upstream_comes_back", restarts::a_killed_upstream_comes_back)
         .exclusive("writes_race_with_a_kill", restarts::writes_race_with_a_kill)
         .exclusive("history_is_lost_without_a_change", restarts::history_is_lost_without_a_change)

@@ -83,6 +83,24 @@ fn a_feed_is_bounded_and_says_so() {
 }
 
 #[test]
+fn what_is_forgotten_puts_the_slow_behind_and_nobody_else() {
+    let mut feed = Feed::default();
+    let (mut slow, mut fast) = (feed.attach(), feed.attach());
+    for at in 1..=3 {
+        feed.push(batch(at));
+    }
+    for _ in 0..2 {
+        assert!(matches!(feed.pull(&mut fast), Pull::Batch(_)));
+    }
+    feed.forget(ResourceVersion::new(2).unwrap());
+    assert_eq!(feed.len(), 1);
+    assert!(matches!(feed.pull(&mut slow), Pull::Behind));
+    assert!(matches!(feed.pull(&mut fast), Pull::Batch(next) if number(&next) == 3));
+    feed.detach(slow);
+    assert!(feed.is_empty(), "nobody waits for it any more");
+}
+
+#[test]
 fn an_overrun_puts_everybody_behind_but_not_newcomers() {
     let mut feed = Feed::default();
     let mut old = feed.attach();

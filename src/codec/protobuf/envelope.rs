@@ -49,11 +49,6 @@ impl Envelope {
         wire::append_bytes_header(buffer, 2, raw_length);
     }
 
-    /// What stands after the object.
-    pub(in crate::codec) const fn tail() -> &'static [u8] {
-        TRAILER
-    }
-
     /// Writes all that stands after the object.
     pub(in crate::codec) fn append_tail(buffer: &mut Vec<u8>) {
         buffer.extend_from_slice(TRAILER);

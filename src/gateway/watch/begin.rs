@@ -20,6 +20,7 @@ use crate::{
     gateway::{list, reason::ForwardReason, state::Readable},
     shards::{
         hub::Hub,
+        readers::Holding,
         shard::{NotCovered, Shard},
     },
     upstream::history::Histories,
@@ -92,6 +93,9 @@ pub(in crate::gateway) fn begin(
     let template = template.filter(|_| request.bookmarks);
     let after = match request.start {
         WatchStart::State { marks_end, .. } => {
+            // Read before the state is taken: it may be counted as older than it is, never as newer.
+            let turnover = Arc::clone(shard.turnover());
+            let since = turnover.replaced();
             let state = shard.subscribe_with_state(hub, audience.clone());
             let (subscription, snapshot) = state.map_err(not_covered)?;
             let version = readable.begins_at(&snapshot)?;
@@ -102,7 +106,10 @@ pub(in crate::gateway) fn begin(
                 version,
                 announce_end: marks_end,
             };
-            return Ok(WatchBody::new(subscription, audience, start, template, limits));
+            let whole = snapshot.objects.resident_bytes();
+            let holding = Holding::State { turnover, since, part: whole, whole };
+            let body = WatchBody::new(subscription, audience, start, template, limits);
+            return Ok(body.holding(holding));
         }
         WatchStart::Events(EventsAfter::Version(version)) => version,
         WatchStart::Events(EventsAfter::Latest) => {
@@ -110,10 +117,12 @@ pub(in crate::gateway) fn begin(
         }
         WatchStart::Events(EventsAfter::Any) => readable.snapshot.resource_version,
     };
+    let turnover = Arc::clone(shard.turnover());
+    let holding = Holding::Events { since: turnover.forgotten(), turnover };
     let events = shard.subscribe_after(hub, audience.clone(), after);
     let (subscription, replay) = events.map_err(not_covered)?;
     let start = Start::After { replay, version: after };
-    Ok(WatchBody::new(subscription, audience, start, template, limits))
+    Ok(WatchBody::new(subscription, audience, start, template, limits).holding(holding))
 }
 
 /// When a watch ends by itself.

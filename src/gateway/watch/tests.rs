@@ -2,6 +2,7 @@
 //! evaluation of the same history gives, and when it is sent. No real time passes.
 
 mod joined;
+mod readers;
 mod scripted_upstream;
 mod simulation;
 mod verdict;
@@ -98,6 +99,7 @@ impl World {
             grant: self.grant(|| Ok(Decision::Allowed)),
             draining: self.draining.clone(),
             max_frame,
+            enrolment: None,
         }
     }
 

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     body::{Body, Frame},
     client::conn::http2 as client,
-    rt::{Read, ReadBufCursor, Write},
+    rt::{ReadBufCursor, Write},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
@@ -112,9 +112,9 @@ impl Write for Counted {
     }
 }
 
-impl Layer for Counted {}
+impl Gather for Counted {}
 
-impl Layer for TokioIo<DuplexStream> {}
+impl Gather for TokioIo<DuplexStream> {}
 
 fn info(protocol: Protocol) -> Arc<ConnectionInfo> {
     let draining = CancellationToken::new();

@@ -86,6 +86,7 @@ impl State {
             match message {
                 Message::Batch(shard, audience, batch) => self.push(shard, audience, batch),
                 Message::End(shard) => self.end(shard, |_| true),
+                Message::Forget(shard, version) => self.forget(shard, version),
                 Message::EndBetween(shard, after, before) => {
                     self.end(shard, |begins| begins > after && begins < before);
                 }
@@ -114,6 +115,14 @@ impl State {
                     self.waking.extend(watcher.waker.take());
                 }
             }
+        }
+    }
+
+    /// Lets go of batches up to a version, which only stalled watchers have not taken by now.
+    fn forget(&mut self, shard: ShardId, version: ResourceVersion) {
+        let feeds = self.feeds.iter_mut().filter(|((of, _), _)| *of == shard);
+        for (_, members) in feeds {
+            members.feed.forget(version);
         }
     }
 

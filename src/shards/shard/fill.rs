@@ -54,7 +54,13 @@ impl Shard {
             return Ok(Fill::Void);
         }
         let shown = cache.resource_version();
+        let before = cache.resident_bytes();
         let (outcome, discarded) = cache.fill(arrival);
+        match outcome {
+            Ok(Fill::Changed) => self.turnover.add(before.0, before.1),
+            Ok(Fill::Unchanged) => self.turnover.add(0, before.1),
+            _ => {}
+        }
         if let Ok(fill) = outcome {
             match (fill, shown) {
                 (Fill::Changed, _) => self.tell_all(&Message::End(self.id)),
@@ -98,6 +104,8 @@ impl Shard {
     /// Drops everything and ends all watches; `closed` when it will not be filled again.
     pub fn clear(&self, closed: bool) {
         let mut cache = self.cache.lock();
+        let before = cache.resident_bytes();
+        self.turnover.add(before.0, before.1);
         let discarded = cache.clear();
         self.tell_all(&Message::End(self.id));
         self.publish(&cache, |progress| {
@@ -114,6 +122,8 @@ impl Shard {
     /// [`Shard::clear`] remembers how far the store was. `unfillable` as in [`super::Progress`].
     pub fn withdraw(&self, reason: &str, unfillable: bool) {
         let mut cache = self.cache.lock();
+        let before = cache.resident_bytes();
+        self.turnover.add(before.0, before.1);
         let discarded = cache.withdraw();
         self.tell_all(&Message::End(self.id));
         self.publish(&cache, |progress| {

@@ -5,9 +5,17 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     api::version::ResourceVersion,
     cache::{beginning::Beginning, event::Event},
+    shards::hub::Message,
 };
 
 use super::Shard;
+
+/// Where the log began when it was last looked at, and where feeds know it to begin.
+#[derive(Debug, Default)]
+pub(super) struct LogBeginnings {
+    seen: Option<ResourceVersion>,
+    told: Option<ResourceVersion>,
+}
 
 // === impl Shard ===
 
@@ -47,6 +55,16 @@ impl Shard {
 
     /// Changes how many bytes the log may keep.
     pub fn limit_log(&self, bytes: u64, now: Instant) {
-        self.cache.lock().limit_log(bytes, now);
+        let mut cache = self.cache.lock();
+        let before = cache.forgotten_bytes();
+        cache.limit_log(bytes, now);
+        self.turnover.add(0, cache.forgotten_bytes() - before);
+        // What was gone at the last look has been taken by all watchers that take what they get.
+        let mut beginnings = self.log_beginnings.lock();
+        let seen = std::mem::replace(&mut beginnings.seen, cache.log_start());
+        if let Some(version) = seen.filter(|_| seen > beginnings.told) {
+            beginnings.told = seen;
+            self.tell_all(&Message::Forget(self.id, version));
+        }
     }
 }
