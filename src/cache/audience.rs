@@ -5,7 +5,12 @@
 //! apart, since their cost grows with their number. Which threads ("cores") have watchers of an
 //! audience is kept here, so that a change is handed only to those.
 
-use hashbrown::{HashMap, hash_map::Entry};
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use hashbrown::{Equivalent, HashMap};
 
 use compact_str::CompactString;
 use smallvec::SmallVec;
@@ -43,10 +48,11 @@ pub struct CoreId(pub u16);
 #[derive(Debug, Default)]
 pub struct AudienceTable {
     next: u64,
-    ids: HashMap<AudienceKey, AudienceId>,
+    ids: HashMap<Arc<AudienceKey>, AudienceId>,
     members: HashMap<AudienceId, Audience>,
     index: HashMap<Term, SmallVec<[AudienceId; 2]>>,
     unindexed: Vec<AudienceId>,
+    watchers: u64,
 }
 
 /// One audience's concern in an event.
@@ -60,18 +66,27 @@ pub struct Concern {
 
 #[derive(Debug)]
 struct Audience {
-    key: AudienceKey,
+    key: Arc<AudienceKey>,
     term: Option<Term>,
     cores: SmallVec<[(CoreId, u32); 4]>,
 }
 
 /// The one equality an audience is found by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Term {
     Name(CompactString),
-    Field(FieldTarget, CompactString),
+    Field(usize, CompactString),
     Label(CompactString, CompactString),
     Namespace(CompactString),
+}
+
+/// A term that an object fulfils, to look up without a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Fact<'a> {
+    Name(&'a str),
+    Field(usize, &'a str),
+    Label(&'a str, &'a str),
+    Namespace(&'a str),
 }
 
 // === impl AudienceKey ===
@@ -90,10 +105,12 @@ impl AudienceKey {
             return Some(Term::Name(name.into()));
         }
         let mut fields = self.selection.field.equality_terms();
-        if let Some((target, value)) =
-            fields.find(|(target, _)| matches!(target, FieldTarget::Field(_)))
-        {
-            return Some(Term::Field(target, value.into()));
+        let field = fields.find_map(|(target, value)| match target {
+            FieldTarget::Field(place) => Some(Term::Field(place, value.into())),
+            _ => None,
+        });
+        if field.is_some() {
+            return field;
         }
         let label = self.selection.label.equality_terms().next();
         if let Some((key, value)) = label {
@@ -111,22 +128,11 @@ impl AudienceKey {
 impl AudienceTable {
     /// Adds one watcher on `core`; the audience is made when it is the first.
     pub fn join(&mut self, key: AudienceKey, core: CoreId) -> AudienceId {
-        let id = match self.ids.entry(key) {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
-                let id = AudienceId(self.next);
-                self.next += 1;
-                let key = entry.key().clone();
-                entry.insert(id);
-                let term = key.term();
-                match &term {
-                    Some(term) => self.index.entry(term.clone()).or_default().push(id),
-                    None => self.unindexed.push(id),
-                }
-                self.members.insert(id, Audience { key, term, cores: SmallVec::new() });
-                id
-            }
+        let id = match self.ids.get(&key) {
+            Some(id) => *id,
+            None => self.add(key),
         };
+        self.watchers += 1;
         if let Some(audience) = self.members.get_mut(&id) {
             match audience.cores.iter_mut().find(|(candidate, _)| *candidate == core) {
                 Some((_, watchers)) => *watchers += 1,
@@ -140,6 +146,7 @@ impl AudienceTable {
     pub fn leave(&mut self, id: AudienceId, core: CoreId) {
         let Some(audience) = self.members.get_mut(&id) else { return };
         if let Some(place) = audience.cores.iter().position(|(candidate, _)| *candidate == core) {
+            self.watchers -= 1;
             audience.cores[place].1 -= 1;
             if audience.cores[place].1 == 0 {
                 audience.cores.swap_remove(place);
@@ -155,8 +162,15 @@ impl AudienceTable {
         let mut candidates: SmallVec<[AudienceId; 16]> = SmallVec::from_slice(&self.unindexed);
         if !self.index.is_empty() {
             let (current, previous) = event.states();
-            for object in [current, previous].into_iter().flatten() {
-                self.collect_indexed(object, &mut candidates);
+            let mut look_up = |fact: Fact<'_>| {
+                if let Some(ids) = self.index.get(&fact) {
+                    candidates.extend_from_slice(ids);
+                }
+            };
+            for (object, other) in [(current, None), (previous, current)] {
+                if let Some(object) = object {
+                    facts(object, other, &mut look_up);
+                }
             }
             candidates.sort_unstable();
             candidates.dedup();
@@ -172,7 +186,7 @@ impl AudienceTable {
 
     /// The key of an audience that still has watchers.
     pub fn key(&self, id: AudienceId) -> Option<&AudienceKey> {
-        self.members.get(&id).map(|audience| &audience.key)
+        self.members.get(&id).map(|audience| audience.key.as_ref())
     }
 
     /// The cores that have watchers of an audience.
@@ -190,27 +204,19 @@ impl AudienceTable {
 
     /// Watchers of all audiences together.
     pub fn watchers(&self) -> u64 {
-        self.members
-            .values()
-            .flat_map(|audience| audience.cores.iter().map(|(_, watchers)| u64::from(*watchers)))
-            .sum()
+        self.watchers
     }
 
-    fn collect_indexed(&self, object: &Object, candidates: &mut SmallVec<[AudienceId; 16]>) {
-        let attributes = &object.attributes;
-        let mut look_up = |term: Term| {
-            if let Some(ids) = self.index.get(&term) {
-                candidates.extend_from_slice(ids);
-            }
-        };
-        look_up(Term::Name(attributes.key.name().into()));
-        look_up(Term::Namespace(attributes.key.namespace().into()));
-        for (index, value) in attributes.fields.iter().enumerate() {
-            look_up(Term::Field(FieldTarget::Field(index), value.clone()));
+    fn add(&mut self, key: AudienceKey) -> AudienceId {
+        let (id, term, key) = (AudienceId(self.next), key.term(), Arc::new(key));
+        self.next += 1;
+        self.ids.insert(Arc::clone(&key), id);
+        match &term {
+            Some(term) => self.index.entry(term.clone()).or_default().push(id),
+            None => self.unindexed.push(id),
         }
-        for (key, value) in attributes.labels.iter() {
-            look_up(Term::Label(key.clone(), value.clone()));
-        }
+        self.members.insert(id, Audience { key, term, cores: SmallVec::new() });
+        id
     }
 
     fn remove(&mut self, id: AudienceId) {
@@ -226,6 +232,52 @@ impl AudienceTable {
                     }
                 }
             }
+        }
+    }
+}
+
+// === impl Term ===
+
+impl Term {
+    fn as_fact(&self) -> Fact<'_> {
+        match self {
+            Self::Name(name) => Fact::Name(name),
+            Self::Field(place, value) => Fact::Field(*place, value),
+            Self::Label(key, value) => Fact::Label(key, value),
+            Self::Namespace(namespace) => Fact::Namespace(namespace),
+        }
+    }
+}
+
+impl Hash for Term {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_fact().hash(state);
+    }
+}
+
+impl Equivalent<Term> for Fact<'_> {
+    fn equivalent(&self, term: &Term) -> bool {
+        *self == term.as_fact()
+    }
+}
+
+/// The terms that an object fulfils, without those that `other`, the same object at another time,
+/// fulfils as well.
+fn facts(object: &Object, other: Option<&Object>, tell: &mut impl FnMut(Fact<'_>)) {
+    let attributes = &object.attributes;
+    let others = other.map(|other| &other.attributes);
+    if others.is_none() {
+        tell(Fact::Name(attributes.key.name()));
+        tell(Fact::Namespace(attributes.key.namespace()));
+    }
+    for (place, value) in attributes.fields.iter().enumerate() {
+        if others.is_none_or(|others| others.fields.get(place) != Some(value)) {
+            tell(Fact::Field(place, value));
+        }
+    }
+    if others.is_none_or(|others| others.labels != attributes.labels) {
+        for (key, value) in attributes.labels.iter() {
+            tell(Fact::Label(key, value));
         }
     }
 }

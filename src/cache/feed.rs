@@ -64,6 +64,9 @@ struct Queued {
 /// Batches a feed holds for its slowest watcher; beyond that the watcher reads the shard's log.
 const MAX_BATCHES: usize = 1024;
 
+/// Room for batches that a drained feed keeps: there may be as many feeds as watchers.
+const KEPT: usize = 16;
+
 // === impl Batch ===
 
 impl Batch {
@@ -199,6 +202,9 @@ impl Feed {
         while self.batches.front().is_some_and(|queued| queued.waiting == 0) {
             self.batches.pop_front();
             self.first += 1;
+        }
+        if self.batches.is_empty() && self.batches.capacity() > KEPT {
+            self.batches = VecDeque::new();
         }
     }
 }

@@ -13,11 +13,10 @@
 //! Hot path: [`WatchBody::poll_data`].
 
 pub(super) mod begin;
+mod end;
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -40,6 +39,7 @@ use crate::{
     telemetry::metrics::watches,
 };
 
+use self::end::End;
 use super::enrolment::Enrolment;
 
 /// The body of a watch answered from memory.
@@ -52,7 +52,7 @@ pub struct WatchBody {
     /// Events up to this version are not for this watcher.
     after: ResourceVersion,
     bookmarks: Option<Bookmarks>,
-    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    end: End,
     max_frame: usize,
     enrolment: Option<Enrolment>,
     /// While it keeps a state or events alive.
@@ -130,9 +130,6 @@ const BOOKMARK_PERIOD: u64 = 60;
 /// And once more this long before the end.
 const LAST_CALL: u64 = 2;
 
-/// Over how long watches end when the program does.
-const DRAIN_SPREAD: Duration = Duration::from_secs(3);
-
 /// Bytes of cached state looked at per turn: a turn must stay below a millisecond.
 const SCAN: usize = 64 << 10;
 
@@ -163,14 +160,7 @@ impl WatchBody {
             last_call: subscription.hub().now() + timeout.as_secs().saturating_sub(LAST_CALL),
         });
         let codec = Arc::clone(subscription.shard().codec());
-        let end = Box::pin(async move {
-            tokio::select! {
-                biased;
-                () = grant.revoked() => {}
-                () = draining_soon(draining) => {}
-                () = tokio::time::sleep(timeout) => {}
-            }
-        });
+        let end = End::new(timeout, grant, draining);
         let pending = Segments::new();
         let body = Self {
             codec,
@@ -208,7 +198,7 @@ impl WatchBody {
 
     /// The next frame; `None` is the end.
     pub fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Segments>> {
-        if !matches!(self.phase, Phase::Ended) && self.end.as_mut().poll(context).is_ready() {
+        if !matches!(self.phase, Phase::Ended) && self.end.has_come(context) {
             // What is pending goes out: a stream must not end in the middle of an event.
             self.phase = Phase::Ended;
         }
@@ -368,12 +358,6 @@ fn count(subscription: &Subscription, phase: watches::Phase, events: usize, byte
     if let Some(counted) = subscription.shard().counted() {
         counted.watches().recalled(usize::from(subscription.hub().core().0), phase, events, bytes);
     }
-}
-
-/// Some time after the drain began: clients that all come back in one instant are a herd.
-async fn draining_soon(draining: CancellationToken) {
-    draining.cancelled().await;
-    tokio::time::sleep(DRAIN_SPREAD.mul_f64(rand::random())).await;
 }
 
 impl fmt::Debug for WatchBody {

@@ -2,14 +2,16 @@
 //!
 //! Shards put messages into the hub's mailbox; the hub's task, on the watchers' own thread, empties
 //! it, fills the feeds and wakes. So a burst costs one wake-up across threads per core, whatever the
-//! number of watchers. Guarantees: messages of a shard are delivered in their order; when the
-//! mailbox overflows nothing is lost, watchers then read their shard's log.
+//! number of watchers. They are woken in the order in which they came, some at a time, so that the
+//! first connections write while later ones still wait. Guarantees: messages of a shard are delivered
+//! in their order; when the mailbox overflows nothing is lost, watchers then read their shard's log.
 //!
 //! Hot path: [`Hub::deliver`] and polling a subscription.
 //! Locks: a shard's lock may be held when the hub's are taken, never the reverse.
 
+mod state;
+
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,19 +20,18 @@ use std::{
     time::Duration,
 };
 
-use hashbrown::HashMap;
-use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::{
     api::version::ResourceVersion,
     cache::{
         audience::{AudienceId, CoreId},
-        feed::{Batch, Feed, Position, Pull},
+        feed::{Batch, Pull},
     },
     sync::Mutex,
 };
 
+use self::state::{Bookmark, State, Watcher};
 use super::shard::{Shard, ShardId};
 
 /// One core's share of all watches.
@@ -82,41 +83,6 @@ struct Mailbox {
     overrun: bool,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    feeds: HashMap<(ShardId, AudienceId), Members>,
-    watchers: Slab<Watcher>,
-    due: BTreeMap<u64, Vec<usize>>,
-}
-
-#[derive(Debug, Default)]
-struct Members {
-    feed: Feed,
-    watchers: Vec<usize>,
-}
-
-#[derive(Debug)]
-struct Watcher {
-    position: Position,
-    /// Where it stands among the feed's members.
-    place: usize,
-    /// The version after which its events begin.
-    begins: ResourceVersion,
-    waker: Option<Waker>,
-    bookmark: Bookmark,
-    /// Where its feed stood when the watch was told to end. Batches from there on belong to another
-    /// history, which this watcher must not go on with.
-    end: Option<Position>,
-}
-
-#[derive(Debug)]
-enum Bookmark {
-    None,
-    /// To be given at this second, at the version that the shard then shows.
-    Requested(u64, Arc<Shard>),
-    Due(ResourceVersion),
-}
-
 /// Messages waiting for one core. They hold handles, not copies, but keep events alive beyond their
 /// log; at this number the mailbox is emptied and watchers read their logs instead.
 const MAX_MESSAGES: usize = 65_536;
@@ -166,8 +132,11 @@ impl Hub {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                () = self.rung() => self.deliver(),
-                _ = ticks.tick() => self.tick(),
+                () = self.rung() => self.collect(),
+                _ = ticks.tick() => self.beat(),
+            }
+            while self.wake_some() {
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -191,24 +160,48 @@ impl Hub {
     }
 
     /// Moves the mailbox into the feeds and wakes whom it concerns.
-    pub fn deliver(&self) {
-        let wakers = self.state.lock().take_in(&self.mailbox);
-        wake_all(wakers);
+    #[cfg(test)]
+    pub(crate) fn deliver(&self) {
+        self.collect();
+        while self.wake_some() {}
+    }
+
+    /// Moves the mailbox into the feeds.
+    fn collect(&self) {
+        self.state.lock().take_in(&self.mailbox);
+    }
+
+    /// Wakes some of those that have something to look at; returns whether there are more. Outside of
+    /// the hub's locks.
+    fn wake_some(&self) -> bool {
+        let (slice, more) = self.state.lock().next_slice();
+        slice.into_iter().for_each(Waker::wake);
+        more
+    }
+
+    /// One beat, and wakes whom it concerns.
+    #[cfg(test)]
+    pub(crate) fn tick(&self) {
+        self.beat();
+        while self.wake_some() {}
     }
 
     /// One beat: bookmarks that are due get the version that their shard shows now.
-    pub fn tick(&self) {
+    fn beat(&self) {
         let second = self.second.fetch_add(1, Ordering::Relaxed) + 1;
-        let wakers = {
-            let mut state = self.state.lock();
-            let due = state.take_due(second);
-            // The versions were read before the mailbox is emptied, so everything up to them is in
-            // the feeds when the watchers look.
-            let mut wakers = state.take_in(&self.mailbox);
-            wakers.extend(state.mark_due(due));
-            wakers
-        };
-        wake_all(wakers);
+        let mut state = self.state.lock();
+        let due = state.take_due(second);
+        // The versions were read before the mailbox is emptied, so everything up to them is in
+        // the feeds when the watchers look.
+        state.take_in(&self.mailbox);
+        state.mark_due(due);
+    }
+
+    /// Lets the hub's task wake whom something concerns that was found outside of it.
+    fn ring_if_due(&self, state: &State) {
+        if !state.waking.is_empty() {
+            self.bell.notify_one();
+        }
     }
 
     /// Adds a watcher. Called under the shard's lock, so nothing sent before reaches it and
@@ -221,12 +214,13 @@ impl Hub {
     ) -> Ticket {
         let mut state = self.state.lock();
         // What is still in the mailbox was applied before this watcher's start.
-        let wakers = state.take_in(&self.mailbox);
-        let state_ref = &mut *state;
-        let members = state_ref.feeds.entry((shard, audience)).or_default();
+        state.take_in(&self.mailbox);
+        self.ring_if_due(&state);
+        let State { feeds, watchers, .. } = &mut *state;
+        let members = feeds.entry((shard, audience)).or_default();
         let position = members.feed.attach();
         let place = members.watchers.len();
-        let watcher = state_ref.watchers.insert(Watcher {
+        let watcher = watchers.insert(Watcher {
             position,
             place,
             begins,
@@ -235,8 +229,6 @@ impl Hub {
             end: None,
         });
         members.watchers.push(watcher);
-        drop(state);
-        wake_all(wakers);
         Ticket { audience, shard, watcher }
     }
 
@@ -262,15 +254,14 @@ impl Hub {
     /// lock, so what is still in the mailbox is part of that.
     pub(super) fn skip_to_end(&self, ticket: &Ticket) {
         let mut state = self.state.lock();
-        let wakers = state.take_in(&self.mailbox);
+        state.take_in(&self.mailbox);
+        self.ring_if_due(&state);
         let State { feeds, watchers, .. } = &mut *state;
         if let (Some(members), Some(watcher)) =
             (feeds.get_mut(&(ticket.shard, ticket.audience)), watchers.get_mut(ticket.watcher))
         {
             members.feed.skip_to_end(&mut watcher.position);
         }
-        drop(state);
-        wake_all(wakers);
     }
 
     pub(super) fn poll(&self, ticket: &mut Ticket, context: &Context<'_>) -> Signals {
@@ -309,97 +300,5 @@ impl Hub {
             watcher.bookmark = Bookmark::Requested(second, shard);
             due.entry(second).or_default().push(ticket.watcher);
         }
-    }
-}
-
-// === impl State ===
-
-impl State {
-    fn take_in(&mut self, mailbox: &Mutex<Mailbox>) -> Vec<Waker> {
-        let Mailbox { messages, overrun } = std::mem::take(&mut *mailbox.lock());
-        let mut wakers = Vec::new();
-        if overrun {
-            for members in self.feeds.values_mut() {
-                members.feed.overrun();
-            }
-            wakers.extend(self.watchers.iter_mut().filter_map(|(_, watcher)| watcher.waker.take()));
-        }
-        for message in messages {
-            match message {
-                Message::Batch(shard, audience, batch) => {
-                    if let Some(members) = self.feeds.get_mut(&(shard, audience)) {
-                        members.feed.push(batch);
-                        let watchers = &mut self.watchers;
-                        wakers.extend(members.watchers.iter().filter_map(|watcher| {
-                            watchers.get_mut(*watcher).and_then(|watcher| watcher.waker.take())
-                        }));
-                    }
-                }
-                Message::End(shard) => wakers.extend(self.end(shard, |_| true)),
-                Message::Forget(shard, version) => self.forget(shard, version),
-                Message::EndBetween(shard, after, before) => {
-                    wakers.extend(self.end(shard, |begins| begins > after && begins < before));
-                }
-            }
-        }
-        wakers
-    }
-
-    /// Marks the end of a shard's watches that began where `concerns` says.
-    fn end(&mut self, shard: ShardId, concerns: impl Fn(ResourceVersion) -> bool) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        for (_, members) in self.feeds.iter().filter(|((of, _), _)| *of == shard) {
-            let end = members.feed.end_position();
-            for watcher in &members.watchers {
-                if let Some(watcher) = self.watchers.get_mut(*watcher)
-                    && concerns(watcher.begins)
-                {
-                    watcher.end.get_or_insert(end);
-                    wakers.extend(watcher.waker.take());
-                }
-            }
-        }
-        wakers
-    }
-
-    /// Lets go of batches up to a version, which only stalled watchers have not taken by now.
-    fn forget(&mut self, shard: ShardId, version: ResourceVersion) {
-        let feeds = self.feeds.iter_mut().filter(|((of, _), _)| *of == shard);
-        for (_, members) in feeds {
-            members.feed.forget(version);
-        }
-    }
-
-    /// Watchers whose bookmark is due at `second`, with the version their shard shows.
-    fn take_due(&mut self, second: u64) -> Vec<(usize, Option<ResourceVersion>)> {
-        let later = self.due.split_off(&(second + 1));
-        let due = std::mem::replace(&mut self.due, later);
-        due.into_iter()
-            .flat_map(|(asked, watchers)| watchers.into_iter().map(move |key| (asked, key)))
-            .filter_map(|(asked, key)| match &self.watchers.get(key)?.bookmark {
-                Bookmark::Requested(at, shard) if *at == asked => {
-                    Some((key, shard.resource_version()))
-                }
-                // The number was given to another watcher, or the request was replaced.
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn mark_due(&mut self, due: Vec<(usize, Option<ResourceVersion>)>) -> Vec<Waker> {
-        due.into_iter()
-            .filter_map(|(key, version)| {
-                let watcher = self.watchers.get_mut(key)?;
-                watcher.bookmark = version.map_or(Bookmark::None, Bookmark::Due);
-                watcher.waker.take()
-            })
-            .collect()
-    }
-}
-
-/// Wakes outside of the hub's locks.
-fn wake_all(wakers: Vec<Waker>) {
-    for waker in wakers {
-        waker.wake();
     }
 }

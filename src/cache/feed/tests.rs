@@ -52,6 +52,19 @@ fn nothing_is_kept_for_nobody() {
 }
 
 #[test]
+fn a_drained_feed_gives_its_room_back() {
+    let mut feed = Feed::default();
+    let mut position = feed.attach();
+    for sent in 1..100 {
+        feed.push(batch(sent));
+    }
+    while let Pull::Batch(_) = feed.pull(&mut position) {}
+    assert!(feed.batches.capacity() <= KEPT);
+    feed.push(batch(100));
+    assert!(matches!(feed.pull(&mut position), Pull::Batch(batch) if number(&batch) == 100));
+}
+
+#[test]
 fn a_feed_is_bounded_and_says_so() {
     let mut feed = Feed::default();
     let (mut slow, mut fast) = (feed.attach(), feed.attach());

@@ -318,7 +318,7 @@ async fn a_watch_ends_with_its_time_its_permission_and_its_connection() {
     tokio::time::sleep(Duration::from_secs(6)).await;
     world.draining.cancel();
     [&mut drained, &mut denied].into_iter().for_each(Client::read);
-    tokio::time::sleep(DRAIN_SPREAD + Duration::from_secs(1)).await;
+    tokio::time::sleep(end::DRAIN_SPREAD + Duration::from_secs(1)).await;
     [&mut drained, &mut denied].into_iter().for_each(Client::read);
     assert_eq!([drained.ended, denied.ended], [true, true]);
     assert_eq!(world.hub.watchers(), 3);

@@ -92,7 +92,7 @@ fn small_writes_become_one_and_the_buffer_is_freed() {
 
 #[test]
 fn large_writes_pass_through_after_what_is_held() {
-    let large = vec![7; PASS_THROUGH];
+    let large = vec![7; WORTH_A_RECORD];
     let sink = with_cork(None, |corked, drain| {
         assert_eq!(put(corked, b"head"), Poll::Ready(4));
         assert_eq!(put(corked, &large), Poll::Ready(large.len()));
@@ -104,26 +104,26 @@ fn large_writes_pass_through_after_what_is_held() {
 
 #[test]
 fn large_writes_are_gathered_as_far_as_the_connection_does() {
-    let gathers = PASS_THROUGH * 2 + 100;
-    let large = vec![7; PASS_THROUGH];
+    let gathers = WORTH_A_RECORD * 2 + 100;
+    let large = vec![7; WORTH_A_RECORD];
     let sink = over(Sink { gathers, ..Sink::default() }, |corked, drain| {
         assert_eq!(put(corked, b"head"), Poll::Ready(4));
-        for taken in [large.len(), large.len(), 100, large.len()] {
+        for taken in [large.len(), large.len(), 96, large.len()] {
             assert_eq!(put(corked, &large), Poll::Ready(taken));
         }
         assert!(drain.poll_drain(&mut context()).is_ready());
     });
-    assert_eq!(sink.writes, [b"head".to_vec(), vec![7; gathers], large]);
+    assert_eq!(sink.writes, [[b"head".as_slice(), &vec![7; gathers - 4]].concat(), large]);
 }
 
 #[test]
 fn large_writes_leave_a_turn_to_other_connections() {
-    let large = vec![7; PASS_THROUGH];
-    for gathers in [0, 4 * PASS_THROUGH] {
+    let large = vec![7; WORTH_A_RECORD];
+    for gathers in [0, 4 * WORTH_A_RECORD] {
         let sink = over(Sink { gathers, ..Sink::default() }, |corked, drain| {
             for _ in 0..3 {
                 let taken = (0..1000).take_while(|_| put(corked, &large).is_ready()).count();
-                assert_eq!(taken, TURN / PASS_THROUGH);
+                assert_eq!(taken, TURN / WORTH_A_RECORD);
                 assert!(drain.poll_drain(&mut context()).is_ready());
             }
         });
@@ -133,13 +133,26 @@ fn large_writes_leave_a_turn_to_other_connections() {
 
 #[test]
 fn no_more_is_held_than_the_limit() {
-    let frame = vec![1; 10_000];
+    let frame = vec![1; 3_000];
     let sink = with_cork(Some(0), |corked, _| {
         let taken = (0..10).take_while(|_| put(corked, &frame).is_ready()).count();
         assert_eq!(taken, HOLD / frame.len());
         assert_eq!(put(corked, b"x"), Poll::Ready(1), "what fits is still taken");
     });
     assert!(sink.writes.is_empty());
+}
+
+#[test]
+fn a_spare_buffer_serves_the_next_cork() {
+    let mut used = Vec::new();
+    for _ in 0..2 {
+        with_cork(None, |corked, drain| {
+            assert!(put(corked, b"frame").is_ready());
+            used.push(corked.shared.lock().held.as_ptr());
+            assert!(drain.poll_drain(&mut context()).is_ready());
+        });
+    }
+    assert_eq!(used[0], used[1]);
 }
 
 #[test]
