@@ -36,6 +36,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
+use self::history::LogBeginnings;
 use super::{
     counted::Counted,
     history_room::HistoryRoom,

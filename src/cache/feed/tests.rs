@@ -73,8 +73,8 @@ fn a_feed_is_bounded_and_says_so() {
 fn what_is_forgotten_puts_the_slow_behind_and_nobody_else() {
     let mut feed = Feed::default();
     let (mut slow, mut fast) = (feed.attach(), feed.attach());
-    for number in 1..=3 {
-        feed.push(batch(number));
+    for at in 1..=3 {
+        feed.push(batch(at));
     }
     for _ in 0..2 {
         assert!(matches!(feed.pull(&mut fast), Pull::Batch(_)));
@@ -82,7 +82,7 @@ fn what_is_forgotten_puts_the_slow_behind_and_nobody_else() {
     feed.forget(ResourceVersion::new(2).unwrap());
     assert_eq!(feed.len(), 1);
     assert!(matches!(feed.pull(&mut slow), Pull::Behind));
-    assert!(matches!(feed.pull(&mut fast), Pull::Batch(next) if self::number(&next) == 3));
+    assert!(matches!(feed.pull(&mut fast), Pull::Batch(next) if number(&next) == 3));
     feed.detach(slow);
     assert!(feed.is_empty(), "nobody waits for it any more");
 }
