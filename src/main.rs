@@ -8,6 +8,10 @@ use watchgate::{
     telemetry::logging,
 };
 
+/// Gives memory back after bursts, which glibc's does not: see `docs/decisions/0010w-mimalloc.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let config = match Config::from_command_line(std::env::args_os(), &Surroundings::observe()) {
         Ok(config) => config,

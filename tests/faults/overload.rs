@@ -11,19 +11,19 @@ use watchgate_cluster::{Client, Cluster, Protocol, Streaming};
 use crate::front::{self, Front, PATIENCE, is_hit, version_of, versions, warm, watch_from_memory};
 use crate::leaving::Resources;
 
-/// The state: 48 objects of 500 KB, which every round replaces.
-const OBJECTS: usize = 48;
+/// The state: 16 objects of 500 KB, which every round replaces.
+const OBJECTS: usize = 16;
 const OBJECT_BYTES: usize = 500_000;
 
 const ROUNDS: usize = 10;
 
 /// Of these, at most a quarter may be kept alive by readers alone.
-const CACHE_MEMORY: &str = "128Mi";
-const HISTORY_MEMORY: &str = "32Mi";
+const CACHE_MEMORY: &str = "32Mi";
+const HISTORY_MEMORY: &str = "8Mi";
 
-/// Ten states are 240 MB. What the bounds allow: a quarter of the memory for objects, the history,
-/// what comes in between two looks at memory, and what the allocator keeps.
-const MEMORY_MORE: u64 = 150 << 20;
+/// Ten states are 80 MB, and the history is more. What the bounds allow: a quarter of the memory for
+/// objects, the history, two states between two looks at memory, and what the allocator keeps.
+const MEMORY_MORE: u64 = 60 << 20;
 
 const COLLECTION: &str = "/api/v1/namespaces/overload/configmaps";
 
@@ -31,7 +31,7 @@ const COLLECTION: &str = "/api/v1/namespaces/overload/configmaps";
 /// thereby keep the state of that moment, and then replaces the state. The readers are cut off; who
 /// reads is served, and a watcher misses nothing.
 pub(crate) async fn readers_that_take_nothing(cluster: Arc<Cluster>) -> Result<()> {
-    let direct = front::direct(&cluster)?;
+    let direct = cluster.client().token(cluster.token("admin")).shared().build()?;
     front::namespace(&direct, "overload").await?;
     replace(&direct, 0).await?;
     let bounds = ["--cache-max-bytes", CACHE_MEMORY, "--history-max-bytes", HISTORY_MEMORY];
@@ -43,6 +43,7 @@ pub(crate) async fn readers_that_take_nothing(cluster: Arc<Cluster>) -> Result<(
 
     let watcher = watch_from_memory(&client, COLLECTION, after).await?;
     let watching = tokio::spawn(watch_all(watcher));
+    let begun = Instant::now();
     let (mut stalled, mut most) = (Vec::new(), before.memory);
     for round in 1..=ROUNDS {
         for protocol in [Protocol::Http1, Protocol::Http2] {
@@ -54,6 +55,7 @@ pub(crate) async fn readers_that_take_nothing(cluster: Arc<Cluster>) -> Result<(
         ensure!(listed.body.len() > OBJECTS * OBJECT_BYTES, "{} bytes", listed.body.len());
         ensure!(is_hit(&listed), "round {round} is answered from memory: {:?}", listed.headers);
         most = most.max(Resources::of(pid)?.memory);
+        eprintln!("round {round} after {:.1} s", begun.elapsed().as_secs_f64());
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let seen = watching.await??;
