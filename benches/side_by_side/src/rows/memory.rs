@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 use watchgate_cluster::Protocol;
 
 use super::{
-    fanout::{STREAMS, all_pods},
+    events::all_pods,
+    fanout::STREAMS,
     row::{Row, Settings, Work},
 };
 use crate::{
@@ -158,16 +159,16 @@ async fn idle(
     let server = stage.server(side)?;
     let watch = Watch { path: Arc::from(all_pods(stage).await?), first: 0, step: 1 };
     tokio::time::sleep(SETTLE).await;
-    let before = server.pid.memory()?.resident;
+    let before = server.pid.resident()?;
     let crowd =
         Crowd::open(&server.endpoint, &Ask::JSON, &vec![watch; count], streams, false).await?;
     tokio::time::sleep(SETTLE).await;
-    let after = server.pid.memory()?.resident;
+    let after = server.pid.resident()?;
     let totals = crowd.totals();
     ensure!(totals.ended == 0, "{side}: {} of {count} idle watches ended", totals.ended);
     let each = (after as f64 - before as f64) / 1024.0 / count as f64;
     report.side(side).samples.push(each);
-    let (descriptors, own) = (server.pid.descriptors()?, Pid::own().memory()?.resident);
+    let (descriptors, own) = (server.pid.descriptors()?, Pid::own().resident()?);
     settings.progress.say(format!("{}: {side} {each:.2} KiB each of {count}", report.row));
     report.note(format!(
         "{side}: {} MiB before, {} MiB with {count} watches ({descriptors} descriptors); the driver has {} MiB",
@@ -212,7 +213,7 @@ async fn starts(
     let _alone = settings.exclusive()?;
     let server = stage.server(side)?;
     tokio::time::sleep(SETTLE).await;
-    let (before, cpu, started) = (server.pid.memory()?.resident, server.pid.cpu()?, Instant::now());
+    let (before, cpu, started) = (server.pid.resident()?, server.pid.cpu()?, Instant::now());
     let watch = Watch { path: Arc::from(START), first: 0, step: 1 };
     // All objects, and the bookmark that ends them.
     let wanted = (count * (stage.options.pods.count + 1)) as u64;
@@ -225,7 +226,7 @@ async fn starts(
             tokio::select! {
                 crowd = &mut opening => break crowd?,
                 () = tokio::time::sleep(Duration::from_millis(50)) => {
-                    most = most.max(server.pid.memory()?.resident);
+                    most = most.max(server.pid.resident()?);
                 }
             }
         }
@@ -233,7 +234,7 @@ async fn starts(
     let mut complete = false;
     while !complete && started.elapsed() < patience {
         complete = crowd.wait(Duration::from_millis(50), |totals| totals.events >= wanted).await;
-        most = most.max(server.pid.memory()?.resident);
+        most = most.max(server.pid.resident()?);
     }
     let totals = crowd.totals();
     let counts = crowd.counts();
@@ -260,12 +261,12 @@ async fn cache(row: &Row, stage: &mut Stage, factor: f64) -> Result<Report> {
     let mut report = Report::new(row.name, row.title, "resident bytes per serialised byte");
     fresh(stage, false).await?;
     tokio::time::sleep(SETTLE).await;
-    let mut resident = stage.server(Side::B)?.pid.memory()?.resident;
+    let mut resident = stage.server(Side::B)?.pid.resident()?;
     report.note(format!("an empty gateway has {} MiB resident", Short(resident as f64 / MIB)));
     for (name, ask) in [("JSON", Ask::JSON), ("protobuf", Ask::PROTOBUF)] {
         let bytes = warm(stage, &ask).await?;
         tokio::time::sleep(SETTLE).await;
-        let now = stage.server(Side::B)?.pid.memory()?.resident;
+        let now = stage.server(Side::B)?.pid.resident()?;
         let each = (now as f64 - resident as f64) / bytes as f64;
         report.note(format!(
             "{name}: {} MiB more for {} MB serialised",

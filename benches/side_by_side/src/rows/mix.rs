@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::{
-    reading::{Reading, compressed_list},
+    lists::compressed_list,
+    reading::Reading,
     row::{Row, Settings, Work},
 };
 use crate::{

@@ -40,9 +40,9 @@ pub(super) enum Work {
 
 /// All rows in the order of the table.
 pub(crate) fn all() -> Vec<Row> {
-    use super::{fanout, forward, memory, mix, reading};
+    use super::{fanout, forward, lists, memory, mix};
 
-    [reading::rows(), mix::rows(), fanout::rows(), memory::rows(), forward::rows()].concat()
+    [lists::rows(), mix::rows(), fanout::rows(), memory::rows(), forward::rows()].concat()
 }
 
 // === impl Settings ===
