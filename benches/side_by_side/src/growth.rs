@@ -64,7 +64,7 @@ impl Curves {
                     .await?;
                 }
             }
-            stage.strike().await?;
+            Box::pin(stage.strike()).await?;
         }
         Ok(())
     }

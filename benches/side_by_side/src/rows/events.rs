@@ -9,7 +9,6 @@ use crate::{
     crowd::Crowd,
     report::Report,
     servers::{Side, Stage},
-    wire::Ask,
     writes::{Pace, Writer},
 };
 
@@ -61,7 +60,7 @@ pub(super) async fn compare_events(stage: &Stage, report: &mut Report) -> Result
         report.fail(format!("the watch is not from memory: Cache-Status is {status:?}"));
     }
     let writer = writer(stage, Side::A)?;
-    let nobody = Crowd::open(&stage.api_server.endpoint, &Ask::JSON, &[], 1, false).await?;
+    let nobody = Crowd::open(&stage.api_server.endpoint, &[], 1, false).await?;
     writer.run(&nobody, COMPARED, Pace::Rate(100.0), 0).await?;
     let mut event = None;
     for _ in 0..COMPARED {

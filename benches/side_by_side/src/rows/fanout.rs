@@ -18,7 +18,6 @@ use crate::{
     report::Report,
     servers::{Side, Stage},
     spread::Spread,
-    wire::Ask,
     writes::Pace,
 };
 
@@ -26,7 +25,7 @@ pub(super) const STREAMS: usize = 100;
 const DELIVERED_PATIENCE: Duration = Duration::from_secs(90);
 
 /// A row of watches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Fanout {
     pub(super) watchers: usize,
     /// Each its node instead of all pods.
@@ -85,10 +84,9 @@ pub(super) fn rows() -> Vec<Row> {
         faster: 1,
         goal: Some(4.0),
         check: Some(DelayCheck::Last),
-        ..bulk.clone()
+        ..bulk
     };
-    let few =
-        Fanout { watchers: 100, check: Some(DelayCheck::Prompt), goal: None, ..paced.clone() };
+    let few = Fanout { watchers: 100, check: Some(DelayCheck::Prompt), goal: None, ..paced };
     let nodes = Fanout {
         watchers: 5000,
         by_node: true,
@@ -152,13 +150,12 @@ impl Fanout {
         let server = stage.server(side)?;
         let watches = self.watches(stage).await?;
         let keep = matches!(self.pace, Pace::Rate(_));
-        let crowd = Crowd::open(&server.endpoint, &Ask::JSON, &watches, STREAMS, keep).await?;
+        let crowd = Crowd::open(&server.endpoint, &watches, STREAMS, keep).await?;
         let others = self.bystanders(stage).await?;
-        let others = Crowd::open(&server.endpoint, &Ask::JSON, &others, STREAMS, false).await?;
+        let others = Crowd::open(&server.endpoint, &others, STREAMS, false).await?;
         // One that shows when kube-apiserver itself has told of a write.
         let whole = Watch { path: Arc::from(all_pods(stage).await?), first: 0, step: 1 };
-        let witness =
-            Crowd::open(&stage.api_server.endpoint, &Ask::JSON, &[whole], 1, keep).await?;
+        let witness = Crowd::open(&stage.api_server.endpoint, &[whole], 1, keep).await?;
         let writer = writer(stage, side)?;
         let per_write =
             if self.by_node { self.watchers / self.nodes(stage) } else { self.watchers } as u64;

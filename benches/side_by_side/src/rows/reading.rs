@@ -39,7 +39,7 @@ pub(super) enum Target {
 }
 
 /// A row of requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     pub(super) target: Target,
     pub(super) ask: Ask,
