@@ -56,6 +56,7 @@ pub(super) async fn compare_events(stage: &Stage, report: &mut Report) -> Result
     }
     let status =
         watches[1].headers.get("cache-status").and_then(|it| it.to_str().ok()).unwrap_or("none");
+    report.cache_status = Some(status.to_owned());
     if status != "watchgate; hit" {
         report.fail(format!("the watch is not from memory: Cache-Status is {status:?}"));
     }

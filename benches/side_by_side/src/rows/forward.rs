@@ -73,9 +73,12 @@ impl Forward {
             {
                 report.fail(format!("{side}: the bodies differ: {error:#}"));
             }
-            let status = answer.cache_status();
-            if side == Side::B && !status.contains("fwd=") {
-                report.fail(format!("not forwarded: Cache-Status is {status:?}"));
+            if side == Side::B {
+                let status = answer.cache_status();
+                report.cache_status = Some(status.to_owned());
+                if !status.contains("fwd=") {
+                    report.fail(format!("not forwarded: Cache-Status is {status:?}"));
+                }
             }
             report.side(side).wire_bytes = Some(answer.response.body.len() as u64);
             let mut connection = server.endpoint.connect(&Ask::JSON).await?;

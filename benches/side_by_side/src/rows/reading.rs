@@ -194,6 +194,7 @@ impl Reading {
             report.fail(format!("the bodies differ: {error:#}"));
         }
         let status = b.cache_status();
+        report.cache_status = Some(status.to_owned());
         if status != "watchgate; hit" {
             report.fail(format!("not from memory: Cache-Status is {status:?}"));
         }
