@@ -125,7 +125,7 @@ impl Fanout {
         self.sample(stage, Side::B, 20).await.context("warming watchgate")?;
         let mut samples: Vec<(Side, Sample)> = Vec::new();
         for round in 1..=settings.rounds {
-            let _alone = settings.exclusive()?;
+            let _alone = settings.exclusive().await?;
             let mut said = format!("{} {round}/{}:", row.name, settings.rounds);
             let mut this_round = Vec::new();
             for &side in sides {

@@ -158,7 +158,7 @@ async fn idle(
     (count, streams): (usize, usize),
     report: &mut Report,
 ) -> Result<f64> {
-    let _alone = settings.exclusive()?;
+    let _alone = settings.exclusive().await?;
     let server = stage.server(side)?;
     let watch = Watch { path: Arc::from(all_pods(stage).await?), first: 0, step: 1 };
     tokio::time::sleep(SETTLE).await;
@@ -212,7 +212,7 @@ async fn starts(
     count: usize,
     patience: Duration,
 ) -> Result<Growth> {
-    let _alone = settings.exclusive()?;
+    let _alone = settings.exclusive().await?;
     let server = stage.server(side)?;
     tokio::time::sleep(SETTLE).await;
     let (before, cpu, started) = (server.pid.resident()?, server.pid.cpu()?, Instant::now());

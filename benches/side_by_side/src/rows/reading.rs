@@ -58,7 +58,7 @@ struct Player {
     side: Side,
     server: Server,
     path: String,
-    connections: Vec<Connection>,
+    connections: usize,
     requests: usize,
     latencies: Vec<Duration>,
 }
@@ -112,7 +112,7 @@ impl Reading {
         }
         let mut others = Others::default();
         for round in 1..=settings.rounds {
-            let _alone = settings.exclusive()?;
+            let _alone = settings.exclusive().await?;
             let mut said = format!("{} {round}/{}:", row.name, settings.rounds);
             for player in &mut players {
                 let processes = [stage.api_server.pid, stage.etcd, Pid::own()];
@@ -227,19 +227,24 @@ impl Reading {
             if side == Side::Limit {
                 a.put(&server, &path, &self.ask).await?;
             }
-            let connect = || server.endpoint.connect(&self.ask);
-            let connections = try_join_all((0..connections).map(|_| connect())).await?;
             let latencies = Vec::new();
             players.push(Player { side, server, path, connections, requests: 1, latencies });
         }
         Ok(players)
     }
 
+    /// Connects anew: who waits for other measurements can't answer the servers' pings.
+    async fn connect(&self, player: &Player) -> Result<Vec<Connection>> {
+        let connect = |_| player.server.endpoint.connect(&self.ask);
+        try_join_all((0..player.connections).map(connect)).await
+    }
+
     async fn sample(&self, player: &mut Player, changes: &mut Changes) -> Result<Sample> {
         if self.changes > 0 {
             return self.cycles(player, changes).await;
         }
-        let Player { server, path, connections, requests, latencies, .. } = player;
+        let mut connections = self.connect(player).await?;
+        let Player { server, path, requests, latencies, .. } = player;
         let share = requests.div_ceil(connections.len());
         let (started, before) = (Instant::now(), server.pid.cpu()?);
         let all = connections.iter_mut().map(|connection| async {
@@ -264,11 +269,12 @@ impl Reading {
         let reader = player.server.client(Protocol::Http2)?;
         let pid: Pid = player.server.pid;
         let mut sample = Sample { requests: player.requests, ..Sample::default() };
+        let mut connections = self.connect(player).await?;
         for _ in 0..player.requests {
             let before = pid.cpu()?;
             changes.make(self.changes).await?.seen(&reader).await?;
             let (started, between) = (Instant::now(), pid.cpu()?);
-            let connection = player.connections.first_mut().context("no connection")?;
+            let connection = connections.first_mut().context("no connection")?;
             let answered = connection.get(&player.path).await?;
             player.latencies.push(answered.elapsed);
             sample.bytes += answered.bytes;
