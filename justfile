@@ -40,6 +40,11 @@ deny:
 bench name="*":
     cargo bench --locked --bench '{{ name }}'
 
+# Every row of docs/PERFORMANCE.md, beside kube-apiserver, HAProxy and a bare server; `just side-by-side --row get` does one.
+side-by-side *flags:
+    cargo build --release --locked --bin watchgate
+    cargo run --release --locked -p watchgate-side-by-side -- {{ flags }}
+
 # Everything that must hold before a change is merged.
 ci:
     .ci/run

@@ -175,7 +175,7 @@ async fn run(
             settings.progress.say(format!("= {}", table::summary(&report)));
             outcome.rows.push(report);
         }
-        stage.strike().await?;
+        Box::pin(stage.strike()).await?;
     }
     if growth {
         Box::pin(curves.measure(options, settings)).await?;

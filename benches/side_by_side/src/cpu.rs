@@ -24,14 +24,6 @@ pub(crate) struct CpuReading {
     threads: BTreeMap<u32, u64>,
 }
 
-/// Its memory at one time, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
-    pub(crate) resident: u64,
-    /// The most that was ever resident.
-    pub(crate) peak: u64,
-}
-
 // === impl Pid ===
 
 impl Pid {
@@ -58,11 +50,11 @@ impl Pid {
         Ok(CpuReading { ticks, threads })
     }
 
-    pub(crate) fn memory(self) -> Result<Memory> {
+    /// Resident memory now, in bytes.
+    pub(crate) fn resident(self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0))
             .with_context(|| format!("process {} has ended", self.0))?;
-        let read = |name| kibibytes(&status, name).with_context(|| format!("no {name} in status"));
-        Ok(Memory { resident: read("VmRSS:")?, peak: read("VmHWM:")? })
+        kibibytes(&status, "VmRSS:").context("no VmRSS in /proc/PID/status")
     }
 
     /// Number of open descriptors.
@@ -147,8 +139,7 @@ mod tests {
         let own = Pid::own();
         let before = own.cpu().unwrap();
         while own.cpu().unwrap().since(&before) < Duration::from_millis(5) {}
-        let memory = own.memory().unwrap();
-        assert!(memory.resident > 100_000 && memory.peak >= memory.resident);
+        assert!(own.resident().unwrap() > 100_000);
         assert!(own.descriptors().unwrap() > 0);
         assert!(Pid(u32::MAX).cpu().is_err());
     }

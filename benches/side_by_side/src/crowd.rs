@@ -89,41 +89,45 @@ impl Crowd {
     /// When one is refused.
     pub(crate) async fn open(
         endpoint: &Endpoint,
-        ask: &Ask,
         watches: &[Watch],
         streams_per_connection: usize,
         keep_arrivals: bool,
     ) -> Result<Self> {
+        let crowd = Self::ask(endpoint, watches, streams_per_connection, keep_arrivals).await?;
+        let opened = crowd.wait(HEADS_PATIENCE, |it| it.heads == watches.len()).await;
+        let (totals, count) = (crowd.totals(), watches.len());
+        ensure!(totals.refused == 0, "{} of {count} watches were refused", totals.refused);
+        ensure!(opened, "only {} of {count} watches were answered: {totals:?}", totals.heads);
+        Ok(crowd)
+    }
+
+    /// Connects, and then asks for all watches at once.
+    ///
+    /// # Errors
+    /// When a connection can't be had.
+    pub(crate) async fn ask(
+        endpoint: &Endpoint,
+        watches: &[Watch],
+        streams_per_connection: usize,
+        keep_arrivals: bool,
+    ) -> Result<Self> {
+        let parts: Vec<&[Watch]> = watches.chunks(streams_per_connection).collect();
+        let mut connections = Vec::with_capacity(parts.len());
+        for batch in (0..parts.len()).step_by(OPENING) {
+            let address = u32::from(Ipv4Addr::LOCALHOST) + (batch / PER_ADDRESS) as u32;
+            let from = IpAddr::V4(Ipv4Addr::from(address));
+            let count = OPENING.min(parts.len() - batch);
+            let batch = (0..count).map(|_| endpoint.connect_from(&Ask::JSON, Some(from)));
+            connections.extend(try_join_all(batch).await?);
+        }
         let started = Instant::now();
         let mut crowd = Self { started, tallies: Vec::new(), tasks: Vec::new() };
-        let parts: Vec<&[Watch]> = watches.chunks(streams_per_connection).collect();
-        for (batch, parts) in parts.chunks(OPENING).enumerate() {
-            let from = Ipv4Addr::from(
-                u32::from(Ipv4Addr::LOCALHOST) + (batch * OPENING / PER_ADDRESS) as u32,
-            );
-            let connect = |_| endpoint.connect_from(ask, Some(IpAddr::V4(from)));
-            let connections = try_join_all(parts.iter().map(connect)).await?;
-            for (mut connection, part) in connections.into_iter().zip(parts) {
-                let tally = Arc::new(Mutex::new(Tally::new(started, part, keep_arrivals)));
-                crowd.tallies.push(Arc::clone(&tally));
-                connection.open_streams(part.iter().map(|watch| &*watch.path)).await?;
-                crowd.tasks.push(tokio::spawn(read(connection, tally)));
-            }
+        for (mut connection, part) in connections.into_iter().zip(parts) {
+            let tally = Arc::new(Mutex::new(Tally::new(started, part, keep_arrivals)));
+            crowd.tallies.push(Arc::clone(&tally));
+            connection.open_streams(part.iter().map(|watch| &*watch.path)).await?;
+            crowd.tasks.push(tokio::spawn(read(connection, tally)));
         }
-        let opened = crowd.wait(HEADS_PATIENCE, |totals| totals.heads == watches.len()).await;
-        let totals = crowd.totals();
-        ensure!(
-            totals.refused == 0,
-            "{} of {} watches were refused",
-            totals.refused,
-            watches.len()
-        );
-        ensure!(
-            opened,
-            "only {} of {} watches were answered: {totals:?}",
-            totals.heads,
-            watches.len()
-        );
         Ok(crowd)
     }
 

@@ -15,9 +15,6 @@ use crate::{
     table,
 };
 
-/// Numbers of pods.
-const OBJECTS: [usize; 3] = [1000, 10_000, 100_000];
-
 /// One figure over one size.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Curve {
@@ -36,12 +33,13 @@ pub(crate) struct Curves(pub(crate) Vec<Curve>);
 // === impl Curves ===
 
 impl Curves {
-    /// Measures all of them.
+    /// Measures all of them, with a tenth of the pods, all, and ten times as many.
     ///
     /// # Errors
     /// As the rows that they consist of.
     pub(crate) async fn measure(&mut self, options: &Options, settings: &Settings) -> Result<()> {
-        for count in OBJECTS {
+        let usual = options.pods.count;
+        for count in [usual / 10, usual, usual * 10] {
             let pods = Pods { count, ..options.pods };
             let mut stage =
                 Box::pin(Stage::set(Options { pods, ..options.clone() }, &settings.progress))
@@ -49,7 +47,7 @@ impl Curves {
             for row in rows::over_objects() {
                 self.point(&row, "pods", count, &mut stage, settings).await?;
             }
-            if count == options.pods.count {
+            if count == usual {
                 for (watchers, row) in rows::over_watchers() {
                     self.point(&row, "watchers", watchers, &mut stage, settings).await?;
                 }
@@ -64,7 +62,7 @@ impl Curves {
                     .await?;
                 }
             }
-            stage.strike().await?;
+            Box::pin(stage.strike()).await?;
         }
         Ok(())
     }

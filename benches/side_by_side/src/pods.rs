@@ -114,7 +114,8 @@ impl Pods {
         };
         let containers: Vec<_> =
             (0..containers).map(|number| self.container(&mut random, &app, number)).collect();
-        let statuses = containers.iter().map(|it| container_status(&mut random, it)).collect();
+        let statuses: Vec<_> =
+            containers.iter().map(|it| container_status(&mut random, it)).collect();
         let creation = json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -132,9 +133,9 @@ impl Pods {
                     "uid": random.uid(), "controller": true, "blockOwnerDeletion": true,
                 }],
             },
-            "spec": self.spec(pod, containers, &mut random),
+            "spec": self.spec(pod, &containers, &mut random),
         });
-        let status = status(&mut random, statuses);
+        let status = status(&mut random, &statuses);
         Pod { namespace, name, creation, status }
     }
 
@@ -199,7 +200,7 @@ impl Pods {
         container
     }
 
-    fn spec(&self, pod: usize, containers: Vec<Value>, random: &mut Random) -> Value {
+    fn spec(&self, pod: usize, containers: &[Value], random: &mut Random) -> Value {
         let name = format!("config-{}", random.word(6));
         let mut volumes =
             vec![json!({"name": "config", "configMap": {"name": name, "defaultMode": 420}})];
@@ -241,7 +242,7 @@ fn container_status(random: &mut Random, container: &Value) -> Value {
     })
 }
 
-fn status(random: &mut Random, containers: Vec<Value>) -> Value {
+fn status(random: &mut Random, containers: &[Value]) -> Value {
     let condition = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": "2026-11-20T08:15:31Z"});
     let address = format!("10.{}.{}.{}", random.below(256), random.below(256), random.below(256));
     let host = format!("172.16.{}.{}", random.below(256), random.below(256));

@@ -20,6 +20,8 @@ pub(crate) struct Report {
     pub(crate) unit: String,
     pub(crate) sides: BTreeMap<Side, Figures>,
     pub(crate) ratio: Option<Ratio>,
+    /// What watchgate said of its answers.
+    pub(crate) cache_status: Option<String>,
     pub(crate) checks: Vec<Check>,
     /// What one must know to read the figures.
     pub(crate) notes: Vec<String>,
@@ -66,6 +68,7 @@ impl Report {
             unit: unit.to_owned(),
             sides: BTreeMap::new(),
             ratio: None,
+            cache_status: None,
             checks: Vec::new(),
             notes: Vec::new(),
             failures: Vec::new(),

@@ -23,11 +23,12 @@ pub(crate) fn markdown(reports: &[Report]) -> String {
         for failure in &report.failures {
             push(&mut notes, &format!("- **{} is WRONG: {failure}**\n", report.row));
         }
-        if !report.commit.is_empty() {
-            push(
-                &mut notes,
-                &format!("- `{}`: measured at commit {}\n", report.row, report.commit),
-            );
+        let status = report.cache_status.iter().map(|status| format!("Cache-Status `{status}`"));
+        let commit = Some(&report.commit).filter(|commit| !commit.is_empty());
+        let commit = commit.into_iter().map(|commit| format!("measured at commit {commit}"));
+        let about: Vec<String> = status.chain(commit).collect();
+        if !about.is_empty() {
+            push(&mut notes, &format!("- `{}`: {}\n", report.row, about.join(", ")));
         }
         for note in &report.notes {
             push(&mut notes, &format!("- `{}`: {note}\n", report.row));

@@ -95,7 +95,7 @@ impl Writer {
         for number in 0..count {
             match pace {
                 Pace::Rate(_) => {
-                    tokio::time::sleep_until((started + pace.due(number)).into()).await
+                    tokio::time::sleep_until((started + pace.due(number)).into()).await;
                 }
                 Pace::Delivered => {
                     let wanted = (number as u64).saturating_sub(AHEAD) * per_write;

@@ -6,9 +6,11 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use watchgate_cluster::{Protocol, Streaming};
 
-use super::row::{Row, Settings, Work};
+use super::{
+    events::{all_pods, compare_events, writer},
+    row::{Row, Settings, Work},
+};
 use crate::{
     crowd::{Crowd, Watch},
     delays::Delays,
@@ -16,17 +18,14 @@ use crate::{
     report::Report,
     servers::{Side, Stage},
     spread::Spread,
-    wire::Ask,
-    writes::{Pace, Writer},
+    writes::Pace,
 };
 
 pub(super) const STREAMS: usize = 100;
 const DELIVERED_PATIENCE: Duration = Duration::from_secs(90);
-/// Events that are compared byte by byte.
-const COMPARED: usize = 20;
 
 /// A row of watches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Fanout {
     pub(super) watchers: usize,
     /// Each its node instead of all pods.
@@ -85,10 +84,9 @@ pub(super) fn rows() -> Vec<Row> {
         faster: 1,
         goal: Some(4.0),
         check: Some(DelayCheck::Last),
-        ..bulk.clone()
+        ..bulk
     };
-    let few =
-        Fanout { watchers: 100, check: Some(DelayCheck::Prompt), goal: None, ..paced.clone() };
+    let few = Fanout { watchers: 100, check: Some(DelayCheck::Prompt), goal: None, ..paced };
     let nodes = Fanout {
         watchers: 5000,
         by_node: true,
@@ -127,7 +125,7 @@ impl Fanout {
         self.sample(stage, Side::B, 20).await.context("warming watchgate")?;
         let mut samples: Vec<(Side, Sample)> = Vec::new();
         for round in 1..=settings.rounds {
-            let _alone = settings.exclusive()?;
+            let _alone = settings.exclusive().await?;
             let mut said = format!("{} {round}/{}:", row.name, settings.rounds);
             let mut this_round = Vec::new();
             for &side in sides {
@@ -152,13 +150,12 @@ impl Fanout {
         let server = stage.server(side)?;
         let watches = self.watches(stage).await?;
         let keep = matches!(self.pace, Pace::Rate(_));
-        let crowd = Crowd::open(&server.endpoint, &Ask::JSON, &watches, STREAMS, keep).await?;
+        let crowd = Crowd::open(&server.endpoint, &watches, STREAMS, keep).await?;
         let others = self.bystanders(stage).await?;
-        let others = Crowd::open(&server.endpoint, &Ask::JSON, &others, STREAMS, false).await?;
+        let others = Crowd::open(&server.endpoint, &others, STREAMS, false).await?;
         // One that shows when kube-apiserver itself has told of a write.
         let whole = Watch { path: Arc::from(all_pods(stage).await?), first: 0, step: 1 };
-        let witness =
-            Crowd::open(&stage.api_server.endpoint, &Ask::JSON, &[whole], 1, keep).await?;
+        let witness = Crowd::open(&stage.api_server.endpoint, &[whole], 1, keep).await?;
         let writer = writer(stage, side)?;
         let per_write =
             if self.by_node { self.watchers / self.nodes(stage) } else { self.watchers } as u64;
@@ -351,77 +348,6 @@ fn happened(seen: &[crate::crowd::Arrival], writes: usize, lead: Duration) -> Ve
         }
     }
     happened
-}
-
-/// A watch of all pods from now on.
-pub(super) async fn all_pods(stage: &Stage) -> Result<String> {
-    let newest = stage
-        .api_server
-        .client(Protocol::Http2)?
-        .get("/api/v1/pods?limit=1")
-        .send()
-        .await?
-        .json()?;
-    let version = newest["metadata"]["resourceVersion"]
-        .as_str()
-        .context("a list without version")?
-        .to_owned();
-    Ok(format!(
-        "/api/v1/pods?watch=1&resourceVersion={version}&allowWatchBookmarks=false&timeoutSeconds=3500"
-    ))
-}
-
-fn writer(stage: &Stage, side: Side) -> Result<Writer> {
-    if side != Side::Limit {
-        let client = stage.api_server.client(Protocol::Http2)?;
-        let salt =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis() as u64;
-        return Ok(Writer::Pods { client, pods: stage.options.pods, salt: salt % 100_000_000 });
-    }
-    Ok(Writer::Limit(stage.server(Side::Limit)?.client(Protocol::Http2)?))
-}
-
-/// Opens a watch at both and compares what they tell of the same writes; gives the limit server one of the events.
-async fn compare_events(stage: &Stage, report: &mut Report) -> Result<()> {
-    let path = all_pods(stage).await?;
-    let mut watches: Vec<Streaming> = Vec::new();
-    for side in [Side::A, Side::B] {
-        let request = stage.server(side)?.client(Protocol::Http2)?.get(&path);
-        let watch = Box::pin(request.header("accept", "application/json").stream()).await?;
-        ensure!(watch.status == http::StatusCode::OK, "{side}: {path}: {}", watch.status);
-        watches.push(watch);
-    }
-    let status =
-        watches[1].headers.get("cache-status").and_then(|it| it.to_str().ok()).unwrap_or("none");
-    if status != "watchgate; hit" {
-        report.fail(format!("the watch is not from memory: Cache-Status is {status:?}"));
-    }
-    let writer = writer(stage, Side::A)?;
-    let nobody = Crowd::open(&stage.api_server.endpoint, &Ask::JSON, &[], 1, false).await?;
-    writer.run(&nobody, COMPARED, Pace::Rate(100.0), 0).await?;
-    let mut event = None;
-    for _ in 0..COMPARED {
-        let mut lines = Vec::new();
-        for watch in &mut watches {
-            let line = tokio::time::timeout(Duration::from_secs(30), watch.line()).await;
-            lines.push(line.context("no event within 30 s")??.context("the watch ended")?);
-        }
-        if lines[0] != lines[1] {
-            report.fail(format!(
-                "events differ: A {:?}, B {:?}",
-                String::from_utf8_lossy(&lines[0][..lines[0].len().min(300)]),
-                String::from_utf8_lossy(&lines[1][..lines[1].len().min(300)])
-            ));
-        }
-        event = lines.pop();
-    }
-    let mut event = event.context("no event")?.to_vec();
-    event.push(b'\n');
-    report.note(format!("events of {} bytes", event.len()));
-    let limit = stage.server(Side::Limit)?.client(Protocol::Http2)?;
-    let put = limit.request(http::Method::PUT, "/event").body(event).send().await?;
-    ensure!(put.status == http::StatusCode::OK, "the limit server takes no event: {}", put.status);
-    Ok(())
 }
 
 #[cfg(test)]

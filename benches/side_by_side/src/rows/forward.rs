@@ -12,7 +12,7 @@ use crate::{
     report::Report,
     servers::{Side, Stage},
     spread::Spread,
-    wire::{Ask, Connection},
+    wire::Ask,
 };
 
 /// Secrets in the namespace: at 5.25 KB each a LIST of 10.5 MB.
@@ -27,7 +27,6 @@ pub(super) struct Forward {
 
 struct Player {
     side: Side,
-    connection: Connection,
     medians: Vec<f64>,
 }
 
@@ -73,20 +72,21 @@ impl Forward {
             {
                 report.fail(format!("{side}: the bodies differ: {error:#}"));
             }
-            let status = answer.cache_status();
-            if side == Side::B && !status.contains("fwd=") {
-                report.fail(format!("not forwarded: Cache-Status is {status:?}"));
+            if side == Side::B {
+                let status = answer.cache_status();
+                report.cache_status = Some(status.to_owned());
+                if !status.contains("fwd=") {
+                    report.fail(format!("not forwarded: Cache-Status is {status:?}"));
+                }
             }
             report.side(side).wire_bytes = Some(answer.response.body.len() as u64);
-            let mut connection = server.endpoint.connect(&Ask::JSON).await?;
-            connection.get(&path).await?;
-            players.push(Player { side, connection, medians: Vec::new() });
+            players.push(Player { side, medians: Vec::new() });
         }
         for round in 1..=settings.rounds {
-            let _alone = settings.exclusive()?;
+            let _alone = settings.exclusive().await?;
             let mut said = format!("{} {round}/{}:", row.name, settings.rounds);
             for player in &mut players {
-                let (cpu, median) = self.sample(player, stage, &path).await?;
+                let (cpu, median) = self.sample(player.side, stage, &path).await?;
                 report.side(player.side).samples.push(cpu);
                 player.medians.push(median);
                 said += &format!("  {} {cpu:.3} ms CPU, p50 {median:.3} ms", player.side);
@@ -109,12 +109,16 @@ impl Forward {
     }
 
     /// One after the other on one connection. Gives the CPU-ms of each and the median delay in ms.
-    async fn sample(&self, player: &mut Player, stage: &Stage, path: &str) -> Result<(f64, f64)> {
-        let pid = stage.server(player.side)?.pid;
+    async fn sample(&self, side: Side, stage: &Stage, path: &str) -> Result<(f64, f64)> {
+        let server = stage.server(side)?;
+        let mut connection = server.endpoint.connect(&Ask::JSON).await?;
+        // The hop may connect anew, too.
+        connection.get(path).await?;
+        let pid = server.pid;
         let before = pid.cpu()?;
         let mut delays = Vec::with_capacity(self.requests);
         for _ in 0..self.requests {
-            delays.push(player.connection.get(path).await?.elapsed);
+            delays.push(connection.get(path).await?.elapsed);
         }
         let cpu: Duration = pid.cpu()?.since(&before);
         delays.sort_unstable();

@@ -2,7 +2,7 @@
 
 use super::{
     fanout::Fanout,
-    reading,
+    lists,
     row::{Row, Work},
 };
 use crate::writes::Pace;
@@ -22,7 +22,7 @@ pub(crate) fn over_objects() -> Vec<Row> {
         ("list-json-gzip-changes", "growth-list-gzip-changes"),
         ("list-node", "growth-list-node"),
     ];
-    let mut rows: Vec<Row> = reading::rows()
+    let mut rows: Vec<Row> = lists::rows()
         .into_iter()
         .filter_map(|row| {
             let (_, name) = wanted.iter().find(|(known, _)| *known == row.name)?;

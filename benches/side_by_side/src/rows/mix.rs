@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::{
-    reading::{Reading, compressed_list},
+    lists::compressed_list,
+    reading::Reading,
     row::{Row, Settings, Work},
 };
 use crate::{
@@ -47,9 +48,9 @@ impl Mix {
         };
         let options = Options { pods, ..stage.options.clone() };
         let mixed = Box::pin(Stage::set(options, &settings.progress)).await?;
-        let mut report = self.reading.measure(row, &mixed, settings).await?;
+        let mut report = Box::pin(self.reading.measure(row, &mixed, settings)).await?;
         report.note(format!("{} pods in a cluster of their own", pods.count));
-        mixed.strike().await?;
+        Box::pin(mixed.strike()).await?;
         Ok(report)
     }
 }

@@ -1,9 +1,11 @@
 //! The rows of the table: what is asked of whom, how it is counted, and what is to be reached.
 
 mod changes;
+mod events;
 mod fanout;
 mod forward;
 mod growing;
+mod lists;
 mod memory;
 mod mix;
 mod reading;

@@ -8,7 +8,7 @@ use watchgate_cluster::Protocol;
 
 use super::{
     changes::Changes,
-    row::{Row, Settings, Work},
+    row::{Row, Settings},
 };
 use crate::{
     body,
@@ -17,6 +17,7 @@ use crate::{
     pods::Pods,
     report::Report,
     servers::{Server, Side, Stage},
+    spread::Spread,
     wire::{Ask, Connection},
 };
 
@@ -38,7 +39,7 @@ pub(super) enum Target {
 }
 
 /// A row of requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     pub(super) target: Target,
     pub(super) ask: Ask,
@@ -57,7 +58,7 @@ struct Player {
     side: Side,
     server: Server,
     path: String,
-    connections: Vec<Connection>,
+    connections: usize,
     requests: usize,
     latencies: Vec<Duration>,
 }
@@ -70,93 +71,21 @@ struct Sample {
     answering: Duration,
     elapsed: Duration,
     requests: usize,
+    /// Of all bodies, as they came.
+    bytes: u64,
 }
 
-/// What Go clients ask for: everything, compressed.
-pub(super) fn compressed_list() -> Reading {
-    let target = Target::Path("/api/v1/pods?resourceVersion=0");
-    let ask = Ask { gzip: true, ..Ask::JSON };
-    Reading { target, ask, crowd: false, changes: 0, goal: Some(300.0), largest: Some(1.1) }
-}
-
-/// The rows.
-pub(super) fn rows() -> Vec<Row> {
-    let sized = compressed_list();
-    let list = Reading { ask: Ask::JSON, goal: None, largest: None, ..sized.clone() };
-    let small = Reading { crowd: true, ..list.clone() };
-    let row = |name, title, reading| Row { name, title, work: Work::Reading(reading) };
-    let goal = |reading: &Reading, goal| Reading { goal: Some(goal), ..reading.clone() };
-    let gzip = |reading: &Reading| Reading {
-        ask: Ask { gzip: true, ..reading.ask.clone() },
-        ..reading.clone()
-    };
-    let at = |reading: &Reading, target| Reading { target, ..reading.clone() };
-    let protobuf = Reading { ask: Ask::PROTOBUF, ..list.clone() };
-    let page = at(&list, Target::Path("/api/v1/pods?limit=500"));
-    let tier =
-        at(&list, Target::Path("/api/v1/pods?labelSelector=tier%3Dtier-3&resourceVersion=0"));
-    let consistent = at(&gzip(&list), Target::Path("/api/v1/pods"));
-    let next = at(&gzip(&list), Target::NextPage("/api/v1/pods?limit=500"));
-    vec![
-        row("list-json", "LIST all, JSON", goal(&list, 28.0)),
-        row("list-json-gzip", "LIST all, JSON + gzip, unchanged", sized.clone()),
-        row(
-            "list-json-gzip-changes",
-            "LIST all, JSON + gzip, 50 changes before each",
-            Reading { changes: 50, goal: Some(40.0), ..sized.clone() },
-        ),
-        row(
-            "list-json-gzip-consistent",
-            "LIST all, JSON + gzip, resourceVersion unset",
-            consistent,
-        ),
-        row("list-protobuf", "LIST all, protobuf", goal(&protobuf, 20.0)),
-        row(
-            "list-protobuf-gzip",
-            "LIST all, protobuf + gzip, unchanged",
-            goal(&gzip(&protobuf), 200.0),
-        ),
-        row("list-label-gzip", "LIST `tier=` (1 of 7 pods), JSON + gzip", goal(&gzip(&tier), 10.0)),
-        row("list-page-gzip", "LIST limit=500, first page, JSON + gzip", goal(&gzip(&page), 10.0)),
-        row("list-next-page-gzip", "LIST limit=500, second page, JSON + gzip", goal(&next, 10.0)),
-        row(
-            "list-namespace",
-            "LIST one namespace, 100 pods",
-            goal(&at(&small, Target::OfPods(namespace)), 14.0),
-        ),
-        row(
-            "list-node",
-            "LIST `spec.nodeName=`, 10 pods",
-            goal(&at(&small, Target::OfPods(node)), 8.0),
-        ),
-        row(
-            "list-app",
-            "LIST `app=`, 50 pods of all namespaces",
-            goal(&at(&small, Target::OfPods(app)), 50.0),
-        ),
-        row("list-page", "LIST limit=500, first page", goal(&page, 25.0)),
-        row("get", "GET resourceVersion=0", goal(&at(&small, Target::OfPods(one)), 10.0)),
-    ]
-}
-
-fn namespace(pods: &Pods) -> String {
-    let namespace = Pods::namespace_name(pods.namespaces() / 2);
-    format!("/api/v1/namespaces/{namespace}/pods?resourceVersion=0")
-}
-
-fn node(pods: &Pods) -> String {
-    let node = Pods::node_name(pods.nodes() / 2);
-    format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}&resourceVersion=0")
-}
-
-fn app(pods: &Pods) -> String {
-    let app = Pods::app_name(pods.count / crate::pods::PER_APP / 2);
-    format!("/api/v1/pods?labelSelector=app%3D{app}&resourceVersion=0")
-}
-
-fn one(pods: &Pods) -> String {
-    let (namespace, name) = pods.key(pods.count / 2);
-    format!("/api/v1/namespaces/{namespace}/pods/{name}?resourceVersion=0")
+/// CPU-ms per request of processes that are not the one measured, round by round.
+#[derive(Default)]
+struct Others {
+    /// kube-apiserver while watchgate is asked.
+    upstream: Vec<f64>,
+    /// etcd while kube-apiserver is asked.
+    store: Vec<f64>,
+    /// This program while watchgate is asked.
+    driver: Vec<f64>,
+    /// watchgate without taking in the changes.
+    answering: Vec<f64>,
 }
 
 // === impl Reading ===
@@ -181,20 +110,23 @@ impl Reading {
             player.requests = requests(&one, self.changes > 0);
             player.latencies.clear();
         }
-        let mut apart = Vec::new();
-        let mut upstream = Vec::new();
+        let mut others = Others::default();
         for round in 1..=settings.rounds {
-            let _alone = settings.exclusive()?;
+            let _alone = settings.exclusive().await?;
             let mut said = format!("{} {round}/{}:", row.name, settings.rounds);
             for player in &mut players {
-                let before = stage.api_server.pid.cpu()?;
+                let processes = [stage.api_server.pid, stage.etcd, Pid::own()];
+                let before = processes.map(Pid::cpu);
                 let sample = self.sample(player, &mut changes).await?;
                 let each = |cpu: Duration| cpu.as_secs_f64() * 1e3 / sample.requests as f64;
-                report.side(player.side).samples.push(each(sample.cpu));
-                if player.side == Side::B {
-                    upstream.push(each(stage.api_server.pid.cpu()?.since(&before)));
-                    apart.push(each(sample.answering));
+                let figures = report.side(player.side);
+                figures.samples.push(each(sample.cpu));
+                figures.wire_bytes = Some(sample.bytes / sample.requests as u64);
+                let mut spent = Vec::new();
+                for (process, before) in processes.iter().zip(before) {
+                    spent.push(each(process.cpu()?.since(&before?)));
                 }
+                others.add(player.side, &spent, each(sample.answering));
                 said += &format!(
                     "  {} {:.3} ms CPU, {:.2} ms each ({} requests)",
                     player.side,
@@ -212,25 +144,23 @@ impl Reading {
             report.side(player.side).p50_milliseconds = middle.map(|it| it.as_secs_f64() * 1e3);
         }
         report.compare(Side::A, Side::B, self.goal);
-        self.remark(&mut report, &upstream, &apart);
+        self.remark(&mut report, &others);
         // What was measured was the same to the end.
         self.examine(stage, &mut report).await?;
         Ok(report)
     }
 
-    fn remark(&self, report: &mut Report, upstream: &[f64], apart: &[f64]) {
-        if let Some(spread) = crate::spread::Spread::of(upstream) {
-            report.note(format!(
-                "kube-apiserver's own CPU-ms per request of watchgate's samples: {spread}"
-            ));
-        }
-        if self.changes > 0
-            && let Some(spread) = crate::spread::Spread::of(apart)
-        {
-            report.note(format!(
-                "watchgate's figure includes taking in the {} changes; without: {spread}",
-                self.changes
-            ));
+    fn remark(&self, report: &mut Report, others: &Others) {
+        let mut note = |what: &str, samples: &[f64]| {
+            if let Some(spread) = Spread::of(samples) {
+                report.note(format!("{what}: {spread} CPU-ms per request"));
+            }
+        };
+        note("kube-apiserver while watchgate was asked", &others.upstream);
+        note("etcd while kube-apiserver was asked", &others.store);
+        note("the driver while watchgate was asked", &others.driver);
+        if self.changes > 0 {
+            note("watchgate without taking in the changes", &others.answering);
         }
     }
 
@@ -264,6 +194,7 @@ impl Reading {
             report.fail(format!("the bodies differ: {error:#}"));
         }
         let status = b.cache_status();
+        report.cache_status = Some(status.to_owned());
         if status != "watchgate; hit" {
             report.fail(format!("not from memory: Cache-Status is {status:?}"));
         }
@@ -285,8 +216,6 @@ impl Reading {
         if let Some(largest) = self.largest {
             report.check("bytes by kube-apiserver's", sizes[1] as f64 / sizes[0] as f64, largest);
         }
-        report.side(Side::A).wire_bytes = Some(sizes[0] as u64);
-        report.side(Side::B).wire_bytes = Some(sizes[1] as u64);
         let mut players = Vec::new();
         let sides = [Side::A, Side::B, Side::Limit];
         for side in sides.into_iter().filter(|side| *side != Side::Limit || self.changes == 0) {
@@ -297,35 +226,42 @@ impl Reading {
             };
             if side == Side::Limit {
                 a.put(&server, &path, &self.ask).await?;
-                report.side(side).wire_bytes = Some(sizes[0] as u64);
             }
-            let connect = || server.endpoint.connect(&self.ask);
-            let connections = try_join_all((0..connections).map(|_| connect())).await?;
             let latencies = Vec::new();
             players.push(Player { side, server, path, connections, requests: 1, latencies });
         }
         Ok(players)
     }
 
+    /// Connects anew: who waits for other measurements can't answer the servers' pings.
+    async fn connect(&self, player: &Player) -> Result<Vec<Connection>> {
+        let connect = |_| player.server.endpoint.connect(&self.ask);
+        try_join_all((0..player.connections).map(connect)).await
+    }
+
     async fn sample(&self, player: &mut Player, changes: &mut Changes) -> Result<Sample> {
         if self.changes > 0 {
             return self.cycles(player, changes).await;
         }
-        let Player { server, path, connections, requests, latencies, .. } = player;
+        let mut connections = self.connect(player).await?;
+        let Player { server, path, requests, latencies, .. } = player;
         let share = requests.div_ceil(connections.len());
         let (started, before) = (Instant::now(), server.pid.cpu()?);
         let all = connections.iter_mut().map(|connection| async {
-            let mut latencies = Vec::with_capacity(share);
+            let (mut latencies, mut bytes) = (Vec::with_capacity(share), 0);
             for _ in 0..share {
-                latencies.push(connection.get(path).await?.elapsed);
+                let answered = connection.get(path).await?;
+                latencies.push(answered.elapsed);
+                bytes += answered.bytes;
             }
-            anyhow::Ok(latencies)
+            anyhow::Ok((latencies, bytes))
         });
         let taken = try_join_all(all).await?;
         let cpu = server.pid.cpu()?.since(&before);
-        latencies.extend(taken.into_iter().flatten());
+        let bytes = taken.iter().map(|(_, bytes)| bytes).sum();
+        latencies.extend(taken.into_iter().flat_map(|(latencies, _)| latencies));
         let requests = share * connections.len();
-        Ok(Sample { cpu, answering: cpu, elapsed: started.elapsed(), requests })
+        Ok(Sample { cpu, answering: cpu, elapsed: started.elapsed(), requests, bytes })
     }
 
     /// Changes before each request. watchgate pays for taking them in; to kube-apiserver they are writes, which don't count.
@@ -333,18 +269,39 @@ impl Reading {
         let reader = player.server.client(Protocol::Http2)?;
         let pid: Pid = player.server.pid;
         let mut sample = Sample { requests: player.requests, ..Sample::default() };
+        let mut connections = self.connect(player).await?;
         for _ in 0..player.requests {
             let before = pid.cpu()?;
             changes.make(self.changes).await?.seen(&reader).await?;
             let (started, between) = (Instant::now(), pid.cpu()?);
-            let connection = player.connections.first_mut().context("no connection")?;
-            player.latencies.push(connection.get(&player.path).await?.elapsed);
+            let connection = connections.first_mut().context("no connection")?;
+            let answered = connection.get(&player.path).await?;
+            player.latencies.push(answered.elapsed);
+            sample.bytes += answered.bytes;
             let after = pid.cpu()?;
             sample.elapsed += started.elapsed();
             sample.answering += after.since(&between);
             sample.cpu += after.since(if player.side == Side::B { &before } else { &between });
         }
         Ok(sample)
+    }
+}
+
+// === impl Others ===
+
+impl Others {
+    /// `spent` is of kube-apiserver, etcd and this program.
+    fn add(&mut self, side: Side, spent: &[f64], answering: f64) {
+        let &[api_server, store, driver] = spent else { return };
+        match side {
+            Side::A => self.store.push(store),
+            Side::B => {
+                self.upstream.push(api_server);
+                self.driver.push(driver);
+                self.answering.push(answering);
+            }
+            Side::Limit | Side::Haproxy => {}
+        }
     }
 }
 
@@ -374,14 +331,5 @@ mod tests {
         assert_eq!(requests(&one(1_000, 1_000_000), false), 6);
         assert_eq!(requests(&one(0, 100), false), MOST_REQUESTS);
         assert_eq!(requests(&one(10_000, 20_000), true), MOST_CYCLES);
-    }
-
-    #[test]
-    fn names_of_rows_are_unique() {
-        let mut names: Vec<_> = super::super::all().iter().map(|row| row.name).collect();
-        names.sort_unstable();
-        let count = names.len();
-        names.dedup();
-        assert_eq!(names.len(), count);
     }
 }

@@ -40,21 +40,22 @@ pub(super) enum Work {
 
 /// All rows in the order of the table.
 pub(crate) fn all() -> Vec<Row> {
-    use super::{fanout, forward, memory, mix, reading};
+    use super::{fanout, forward, lists, memory, mix};
 
-    [reading::rows(), mix::rows(), fanout::rows(), memory::rows(), forward::rows()].concat()
+    [lists::rows(), mix::rows(), fanout::rows(), memory::rows(), forward::rows()].concat()
 }
 
 // === impl Settings ===
 
 impl Settings {
     /// Waits until no other run on this machine measures; the file unlocks when it is dropped.
-    pub(crate) fn exclusive(&self) -> Result<Option<File>> {
+    pub(crate) async fn exclusive(&self) -> Result<Option<File>> {
         let Some(path) = &self.lock else { return Ok(None) };
         let file = File::options().create(true).append(true).open(path);
         let file = file.with_context(|| format!("--lock-file {}", path.display()))?;
-        file.lock().with_context(|| format!("--lock-file {}", path.display()))?;
-        Ok(Some(file))
+        // Blocks for as long as the others measure.
+        let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await?;
+        Ok(Some(locked.with_context(|| format!("--lock-file {}", path.display()))?))
     }
 }
 

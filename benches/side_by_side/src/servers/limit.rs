@@ -55,7 +55,7 @@ pub(crate) fn serve(certificate: &Path, key: &Path) -> Result<()> {
         .enumerate()
         .map(|(core, listener)| {
             let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
-            thread::spawn(move || run_core(listener, acceptor, &shared, core))
+            thread::spawn(move || run_core(listener, &acceptor, &shared, core))
         })
         .collect();
     for thread in threads {
@@ -87,7 +87,7 @@ fn listen(port: u16) -> Result<TcpListener> {
 
 fn run_core(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    acceptor: &TlsAcceptor,
     shared: &Arc<Shared>,
     number: usize,
 ) -> Result<()> {

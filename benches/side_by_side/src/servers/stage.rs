@@ -150,6 +150,14 @@ impl Stage {
         Ok(())
     }
 
+    /// Ends kube-apiserver and starts it again, on the same data.
+    pub(crate) async fn restart_api_server(&mut self) -> Result<()> {
+        self.cluster.restart_api_server().await?;
+        let pid = self.cluster.api_server_pid().await.context("kube-apiserver has ended")?;
+        self.api_server.pid = Pid(pid);
+        Ok(())
+    }
+
     /// A side's server; HAProxy may be missing.
     pub(crate) fn server(&self, side: Side) -> Result<&Server> {
         Ok(match side {

@@ -147,17 +147,13 @@ fn number(bytes: &[u8]) -> u32 {
 /// table's size may stand before it.
 fn status(block: &[u8]) -> Status {
     let mut rest = block;
-    while let [0x20..=0x3F, tail @ ..] = rest {
+    while let [size @ 0x20..=0x3F, tail @ ..] = rest {
         // A size of 31 and more goes on in further bytes, the last of which is below 128.
-        let continued = rest[0] == 0x3F;
-        rest = tail;
-        while continued {
-            let Some((&byte, tail)) = rest.split_first() else { return Status::Other };
-            rest = tail;
-            if byte < 128 {
-                break;
-            }
-        }
+        let further = match size {
+            0x3F => tail.iter().take_while(|byte| **byte >= 128).count() + 1,
+            _ => 0,
+        };
+        rest = tail.get(further..).unwrap_or_default();
     }
     if rest.first() == Some(&0x88) { Status::Ok } else { Status::Other }
 }

@@ -83,13 +83,13 @@ mod tests {
         let feed = Rc::new(Feed::default());
         feed.prepare(&Bytes::from_static(b"event\n"));
         let cursor = Cursor::new(&feed);
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(cursor.poll(&mut cx).is_pending());
+        let cx = Context::from_waker(Waker::noop());
+        assert!(cursor.poll(&cx).is_pending());
         feed.happen(1);
-        assert_eq!(cursor.poll(&mut cx), Poll::Ready(Bytes::from_static(b"event\n")));
-        assert!(cursor.poll(&mut cx).is_pending());
+        assert_eq!(cursor.poll(&cx), Poll::Ready(Bytes::from_static(b"event\n")));
+        assert!(cursor.poll(&cx).is_pending());
         feed.happen(1 + BLOCK as u64 + 2);
-        let sizes: Vec<_> = std::iter::from_fn(|| match cursor.poll(&mut cx) {
+        let sizes: Vec<_> = std::iter::from_fn(|| match cursor.poll(&cx) {
             Poll::Ready(block) => Some(block.len() / 6),
             Poll::Pending => None,
         })
