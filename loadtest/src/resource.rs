@@ -166,10 +166,9 @@ impl FromStr for Resource {
             format!("{text:?}: allowed are {known}, GROUP/VERSION/PLURAL and v1/PLURAL")
         };
         let plain = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || b"-.".contains(&it))
+            let inner =
+                |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b"-.".contains(&it);
+            part.starts_with(|it: char| it.is_ascii_lowercase()) && part.bytes().all(inner)
         };
         let parts: Vec<&str> = text.split('/').collect();
         if !parts.iter().all(|part| plain(part)) {
