@@ -85,8 +85,9 @@ pub struct Filled {
 struct Listed {
     #[serde(default)]
     metadata: ListedMetadata,
+    /// `null` in an empty list of metadata.
     #[serde(default)]
-    items: Vec<Item>,
+    items: Option<Vec<Item>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -311,7 +312,7 @@ impl Installer {
                 other => other?,
             };
             let list: Listed = serde_json::from_slice(&body).map_err(TransportError::Form)?;
-            namespaces.extend(list.items.into_iter().map(|item| item.metadata.namespace));
+            namespaces.extend(list.items.into_iter().flatten().map(|item| item.metadata.namespace));
             if list.metadata.token.is_empty() {
                 return Ok(Some(namespaces));
             }

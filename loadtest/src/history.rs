@@ -130,8 +130,18 @@ impl History {
             self.faults.wrong += 1;
             return None;
         }
+        let announces = seen.operation == Operation::Update && plan.announces_deletion(write);
         let mut disorder = self.rise(seen.revision);
         let next = self.next[index];
+        // The update before a pod's deletion is no write of ours. A repeated event is told from it by
+        // its resource version, which did not rise.
+        if announces
+            && !disorder
+            && (write.generation.checked_add(1) == Some(next) || (next == UNKNOWN && mistyped))
+        {
+            self.next[index] = write.generation + 1;
+            return None;
+        }
         if next == UNKNOWN {
             self.first.push(write);
         } else if write.generation < next {

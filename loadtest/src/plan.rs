@@ -31,6 +31,8 @@ pub struct ChurnPlan {
     /// Writes in an object's life.
     cycle: u32,
     rate: f64,
+    /// Whether the server announces a deletion by an update, as it does of pods.
+    graceful: bool,
 }
 
 /// One write: the `generation`th of its slot, counted from 0.
@@ -57,16 +59,23 @@ pub enum Operation {
 
 impl Plan {
     /// Adds a churn of so many objects, each updated `updates` times in its life, for a rate above
-    /// zero; gives its number.
-    pub fn add(&mut self, slots: u32, updates: u32, rate: f64, duration: Duration) -> usize {
+    /// zero; `graceful` if the server announces deletions by an update, as it does of pods.
+    pub fn add(&mut self, slots: u32, updates: u32, rate: f64, duration: Duration, graceful: bool) {
         let (first_slot, first_position) = self
             .churns
             .last()
             .map_or((0, 0), |it| (it.first_slot + it.slots, it.first_position + it.writes));
         let writes = (rate * duration.as_secs_f64()).ceil().max(0.0) as u64;
         let cycle = updates.saturating_add(2);
-        self.churns.push(ChurnPlan { first_slot, slots, writes, first_position, cycle, rate });
-        self.churns.len() - 1
+        self.churns.push(ChurnPlan {
+            first_slot,
+            slots,
+            writes,
+            first_position,
+            cycle,
+            rate,
+            graceful,
+        });
     }
 
     /// The churns.
@@ -100,6 +109,13 @@ impl Plan {
     /// What a write does.
     pub fn operation(&self, write: Write) -> Operation {
         self.churn_of(write.slot).map_or(Operation::Update, |(_, churn)| churn.operation(write))
+    }
+
+    /// Whether an update that still carries this write may announce the object's deletion.
+    pub fn announces_deletion(&self, write: Write) -> bool {
+        let next = Write { generation: write.generation.saturating_add(1), ..write };
+        self.churn_of(write.slot)
+            .is_some_and(|(_, churn)| churn.graceful && churn.operation(next) == Operation::Delete)
     }
 
     /// The write that deletes the object that this one made or changed.
@@ -177,8 +193,8 @@ mod tests {
 
     fn plan(updates: u32) -> Plan {
         let mut plan = Plan::default();
-        plan.add(7, 3, 10.0, Duration::from_secs(10));
-        plan.add(5, updates, 100.0, Duration::from_secs(2));
+        plan.add(7, 3, 10.0, Duration::from_secs(10), false);
+        plan.add(5, updates, 100.0, Duration::from_secs(2), false);
         plan
     }
 

@@ -66,7 +66,8 @@ impl Stage {
         for workload in &scenario.workloads {
             if let Workload::Churn(churn) = workload {
                 let (begin, end) = scenario.span(&churn.phases);
-                plan.add(churn.objects, churn.updates, churn.rate, end - begin);
+                let graceful = churn.resource.kind == Some(Kind::Pod);
+                plan.add(churn.objects, churn.updates, churn.rate, end - begin, graceful);
                 let first = audiences.objects().len();
                 add_objects(&mut audiences, churn, &installer, &run);
                 let added = &audiences.objects()[first..];

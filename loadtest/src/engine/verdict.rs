@@ -42,8 +42,9 @@ pub(super) struct Ended {
 struct List {
     #[serde(default)]
     metadata: ListMetadata,
+    /// `null` in an empty list of metadata.
     #[serde(default)]
-    items: Vec<Item>,
+    items: Option<Vec<Item>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -91,7 +92,7 @@ impl Run<'_> {
                 let body = exchange(&*connection, call, PATIENCE).await?;
                 let list: List = serde_json::from_slice(&body)
                     .map_err(crate::transport::TransportError::Form)?;
-                for item in &list.items {
+                for item in list.items.iter().flatten() {
                     let mark = item.metadata.annotations.get(MARK_ANNOTATION);
                     let write = mark.and_then(|mark| Write::from_mark(&self.stage.board.run, mark));
                     if let Some(write) = write

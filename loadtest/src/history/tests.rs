@@ -11,7 +11,7 @@ const BASE: u64 = 100;
 
 fn plan() -> Plan {
     let mut plan = Plan::default();
-    plan.add(SLOTS, 3, 100.0, Duration::from_secs(2));
+    plan.add(SLOTS, 3, 100.0, Duration::from_secs(2), false);
     plan
 }
 
@@ -196,4 +196,34 @@ fn foreign_events_and_bookmarks_must_rise_too() {
     history.pass(Operation::Update, 10);
     history.bookmark(9, false);
     assert_eq!(history.finish(&known(&[]), false).out_of_order, 2);
+}
+
+#[test]
+fn the_update_that_announces_a_pods_deletion_is_no_duplicate_but_a_replay_of_it_is() {
+    let mut plan = Plan::default();
+    plan.add(1, 1, 1.0, Duration::from_secs(3), true);
+    let seen = |generation, operation, revision| Seen {
+        mark: Write { slot: 0, generation },
+        operation,
+        revision,
+    };
+    let ledger = Arc::new(Ledger::new(plan));
+    let events = [
+        seen(0, Operation::Create, 10),
+        seen(1, Operation::Update, 11),
+        seen(1, Operation::Update, 12),
+        seen(1, Operation::Delete, 13),
+    ];
+    let faults = |events: &[Seen]| {
+        let mut history = History::new(Arc::clone(&ledger), [0].into());
+        for seen in events {
+            history.see(*seen);
+        }
+        history.faults
+    };
+    assert_eq!(faults(&events), Faults::default());
+    let replay = [&events[..3], &events[2..]].concat();
+    assert_eq!(faults(&replay), Faults { duplicate: 1, ..Faults::default() });
+    let replay = [&events[..2], &events[1..]].concat();
+    assert_eq!(faults(&replay), Faults { duplicate: 1, ..Faults::default() });
 }
