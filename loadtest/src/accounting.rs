@@ -3,13 +3,14 @@
 //! Says when the load generator rather than the server may have set the pace; then delays are upper
 //! bounds and rates lower ones. CPU per delivery holds all the same.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::{
     delay::DelaySummary,
     process::{Process, ProcessError, Usage},
+    sampler::{Load, Series},
 };
 
 /// An event loop that runs a task later than this in one of a hundred cases distorts delays.
@@ -26,9 +27,12 @@ pub struct Accounting {
 /// Figures of all processes at one time.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    at: Instant,
-    servers: Vec<Usage>,
-    own: Usage,
+    /// When.
+    pub at: Instant,
+    /// In the order of `--server-pid`.
+    pub servers: Vec<Usage>,
+    /// The load generator's.
+    pub own: Usage,
 }
 
 /// What happened between the samples: what to divide by.
@@ -61,6 +65,21 @@ pub struct ProcessFigures {
     pub resident_end: u64,
     /// The growth by opening the watches, for each of them.
     pub idle_bytes_per_watch: Option<f64>,
+    /// Open file descriptors: before, idle and at the end, if they can be seen.
+    pub descriptors: Option<[u64; 3]>,
+    /// How memory and descriptors went while the load ran.
+    pub trend: Option<Trend>,
+}
+
+/// A straight line through the seconds of a load, without its first fifth.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Trend {
+    /// Over so many seconds.
+    pub seconds: f64,
+    /// Resident memory, in bytes per minute.
+    pub resident_per_minute: f64,
+    /// Descriptors, per minute.
+    pub descriptors_per_minute: f64,
 }
 
 /// All processes over a run.
@@ -115,17 +134,6 @@ impl Accounting {
     }
 }
 
-// === impl Sample ===
-
-impl Sample {
-    /// CPU time since an earlier one: of the first server, and our own.
-    pub fn cpu_since(&self, earlier: &Self) -> (Option<Duration>, Duration) {
-        let server = self.servers.first().zip(earlier.servers.first());
-        let server = server.map(|(now, then)| now.cpu.saturating_sub(then.cpu));
-        (server, self.own.cpu.saturating_sub(earlier.own.cpu))
-    }
-}
-
 fn figures(pid: u32, usages: &[Usage; 3], seconds: f64, work: Work) -> ProcessFigures {
     let [before, idle, end] = usages;
     let cpu_seconds = end.cpu.saturating_sub(idle.cpu).as_secs_f64();
@@ -142,6 +150,53 @@ fn figures(pid: u32, usages: &[Usage; 3], seconds: f64, work: Work) -> ProcessFi
         resident_idle: idle.resident,
         resident_end: end.resident,
         idle_bytes_per_watch: (work.watches > 0).then(|| growth / work.watches as f64),
+        descriptors: before
+            .descriptors
+            .zip(idle.descriptors)
+            .zip(end.descriptors)
+            .map(|((before, idle), end)| [before, idle, end]),
+        trend: None,
+    }
+}
+
+// === impl Costs ===
+
+impl Costs {
+    /// Adds the trends, by the seconds from `idle` to `end` of the run.
+    pub fn with_trends(mut self, series: &Series, idle: f64, end: f64) -> Self {
+        let begin = idle + (end - idle) / 5.0;
+        let points = || series.points.iter().filter(|point| (begin..=end).contains(&point.at));
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            server.trend =
+                Trend::of(points().filter_map(|it| Some((it.at, *it.servers.get(index)?))));
+        }
+        self.own.trend = Trend::of(points().map(|it| (it.at, it.own)));
+        self
+    }
+}
+
+// === impl Trend ===
+
+impl Trend {
+    fn of(loads: impl Iterator<Item = (f64, Load)>) -> Option<Self> {
+        let loads: Vec<_> = loads.collect();
+        let (first, last) = (loads.first()?, loads.last()?);
+        if loads.len() < 5 {
+            return None;
+        }
+        let slope = |value: fn(&Load) -> f64| {
+            let count = loads.len() as f64;
+            let middle = loads.iter().map(|(at, _)| at).sum::<f64>() / count;
+            let mean = loads.iter().map(|(_, load)| value(load)).sum::<f64>() / count;
+            let products = loads.iter().map(|(at, load)| (at - middle) * (value(load) - mean));
+            let squares: f64 = loads.iter().map(|(at, _)| (at - middle).powi(2)).sum();
+            products.sum::<f64>() / squares * 60.0
+        };
+        Some(Self {
+            seconds: last.0 - first.0,
+            resident_per_minute: slope(|load| load.resident as f64),
+            descriptors_per_minute: slope(|load| load.descriptors.unwrap_or(0) as f64),
+        })
     }
 }
 
@@ -168,10 +223,12 @@ fn bottleneck(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn usage(cpu: f64, resident: u64) -> Usage {
-        Usage { cpu: Duration::from_secs_f64(cpu), resident }
+        Usage { cpu: Duration::from_secs_f64(cpu), resident, descriptors: Some(3) }
     }
 
     #[test]
@@ -183,6 +240,18 @@ mod tests {
         assert_eq!(figures.deliveries_per_cpu_second, Some(500.0));
         assert_eq!(figures.cpu_micros_per_delivery, Some(2000.0));
         assert_eq!(figures.idle_bytes_per_watch, Some(1000.0));
+    }
+
+    #[test]
+    fn a_trend_is_a_slope_per_minute() {
+        let load = |second: u64| {
+            let resident = 1000 + 10 * second;
+            (second as f64, Load { cores: 0.0, resident, descriptors: Some(7) })
+        };
+        let trend = Trend::of((0..30).map(load)).unwrap();
+        assert!((trend.resident_per_minute - 600.0).abs() < 0.001, "{trend:?}");
+        assert!(trend.descriptors_per_minute.abs() < 0.001 && trend.seconds == 29.0);
+        assert_eq!(Trend::of((0..4).map(load)), None);
     }
 
     #[test]

@@ -1,101 +1,196 @@
-//! What all watchers and writers of a run write down while it goes on.
+//! What all workloads of a run write down while it goes on.
 //!
 //! Counters are relaxed atomics: they feed progress and totals, and order nothing. Locks: one
-//! histogram shard for the time of one record.
+//! histogram shard for the time of one record; the reasons of failures, when something failed.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+
 use crate::{
     delay::{Delays, LastDelays},
-    plan::{Plan, Write},
+    ledger::Ledger,
+    plan::Write,
+    scenario::workload::{Asking, Churn, Start, Watching},
+    transport::Protocol,
 };
+
+/// Reasons kept; more are counted together.
+const MAX_REASONS: usize = 10;
 
 /// The board of one run.
 pub struct Board {
-    /// `None` for a run that writes nothing.
-    pub plan: Option<Plan>,
-    /// When the first write was due.
-    started: OnceLock<Instant>,
+    /// The run's name.
+    pub run: String,
+    /// What became of each write.
+    pub ledger: Arc<Ledger>,
+    /// In the order of the ledger's plan.
+    pub churns: Vec<Arc<ChurnBoard>>,
+    /// Watch workloads.
+    pub groups: Vec<Arc<Group>>,
+    /// Workloads of requests.
+    pub askings: Vec<Arc<AskBoard>>,
+}
+
+/// Of one churn.
+pub struct ChurnBoard {
+    /// What it does.
+    pub spec: Churn,
+    /// How it is carried.
+    pub protocol: Protocol,
+    /// When its first write was due.
+    pub started: OnceLock<Instant>,
+    /// From a write's due time to its answer.
+    pub latency: Delays,
+    /// Writes that succeeded.
+    pub succeeded: Counter,
+    /// Writes that did not.
+    pub failures: Reasons,
+}
+
+/// Of one workload of requests.
+pub struct AskBoard {
+    /// What it does.
+    pub spec: Asking,
+    /// How it is carried.
+    pub protocol: Protocol,
+    /// From the request (or when it was due) to the end of the answer.
+    pub latency: Delays,
+    /// Complete answers with success.
+    pub answers: Counter,
+    /// Bytes of their bodies, as they came.
+    pub bytes: Counter,
+    /// Other answers and none at all.
+    pub failures: Reasons,
+}
+
+/// Of one workload of watches.
+pub struct Group {
+    /// What it does.
+    pub spec: Watching,
+    /// Whether the time until synced is what it is for.
+    pub informers: bool,
+    /// Where its watches begin.
+    pub start: Start,
+    /// How it is carried.
+    pub protocol: Protocol,
+    /// How many of its watches, other than slow ones, select each slot.
+    pub watchers_of: Vec<u32>,
     /// From a write's due time to its event at a watcher.
-    pub delivery: Delays,
+    pub delay: Delays,
     /// The same of the watcher that was last.
     pub last_watcher: LastDelays,
-    /// From a write's due time to its answer.
-    pub write: Delays,
+    /// From when a watch was to begin until it had everything there was.
+    pub sync: Delays,
+    /// From the end of a watch by a herd until it was open again.
+    pub reopen: Delays,
     /// Watches opened, reopened ones included.
     pub opened: Counter,
+    /// Watchers that have begun and have what there was then.
+    pub synced: Counter,
     /// Watchers that gave up.
     pub broken: Counter,
     /// Events of this run that a watcher saw for the first time.
     pub deliveries: Counter,
+    /// Those of watchers that do not read slowly.
+    pub prompt: Counter,
     /// Events of others.
     pub foreign: Counter,
-    /// Bytes of watch bodies.
+    /// Bytes of bodies.
     pub bytes: Counter,
-    /// Writes that succeeded.
-    pub written: Counter,
-    /// Writes that did not.
-    pub failed: Counter,
+    /// Ends a share of the watches.
+    pub herd: watch::Sender<Herding>,
+    /// Whether a herd is planned.
+    pub herded: bool,
+    /// Who may open a watch now.
+    pub opening: Semaphore,
+}
+
+/// An end for a share of the watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Herding {
+    /// Those below this number, modulo the count and counted from a begin that moves.
+    pub share: f64,
+    /// Which time it is.
+    pub time: u32,
+    /// When it was.
+    pub at: Instant,
+    /// Whether connections end, too.
+    pub connections: bool,
 }
 
 /// A number that only rises.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
+/// Why something failed, and how often.
+#[derive(Debug, Default)]
+pub struct Reasons {
+    reasons: Mutex<BTreeMap<String, u64>>,
+    count: Counter,
+}
+
 // === impl Board ===
 
 impl Board {
-    /// An empty one for so many writes.
-    pub fn new(plan: Option<Plan>, writes: u64) -> Self {
-        Self {
-            plan,
-            started: OnceLock::new(),
-            delivery: Delays::new(),
-            last_watcher: LastDelays::new(writes),
-            write: Delays::new(),
-            opened: Counter::default(),
-            broken: Counter::default(),
-            deliveries: Counter::default(),
-            foreign: Counter::default(),
-            bytes: Counter::default(),
-            written: Counter::default(),
-            failed: Counter::default(),
-        }
-    }
-
-    /// The writing starts now, or has already.
-    pub fn start(&self) -> Instant {
-        *self.started.get_or_init(Instant::now)
-    }
-
-    /// When a write is due; `None` before the start.
+    /// When a write was due; `None` before its churn's beginning.
     pub fn due(&self, write: Write) -> Option<Instant> {
-        Some(*self.started.get()? + self.plan?.due(write))
+        let (index, churn) = self.ledger.plan.churn_of(write.slot)?;
+        Some(*self.churns.get(index)?.started.get()? + churn.due_of(write))
     }
+}
 
+// === impl Group ===
+
+impl Group {
     /// A watcher got a write's event for the first time.
-    pub fn delivered(&self, watcher: usize, write: Write, now: Instant) {
+    pub fn delivered(&self, board: &Board, watcher: usize, slow: bool, write: Write, now: Instant) {
         self.deliveries.add(1);
-        if let (Some(due), Some(plan)) = (self.due(write), &self.plan) {
+        if slow {
+            return;
+        }
+        self.prompt.add(1);
+        if let (Some(due), Some(position)) = (board.due(write), board.ledger.plan.position(write)) {
             let delay = now.saturating_duration_since(due);
-            self.delivery.record(watcher, delay);
-            self.last_watcher.record(plan.position(write), delay);
+            self.delay.record(watcher, delay);
+            self.last_watcher.record(position, delay);
         }
     }
+}
 
+// === impl ChurnBoard ===
+
+impl ChurnBoard {
     /// A write was answered with success.
-    pub fn wrote(&self, write: Write) {
-        self.written.add(1);
-        if let Some(due) = self.due(write) {
-            let delay: Duration = due.elapsed();
-            self.write.record(write.writer as usize, delay);
-        }
+    pub fn wrote(&self, recorder: usize, due: Instant) {
+        self.succeeded.add(1);
+        self.latency.record(recorder, due.elapsed());
+    }
+}
+
+// === impl Herding ===
+
+impl Herding {
+    /// The state before the first.
+    pub fn none() -> Self {
+        Self { share: 0.0, time: 0, at: Instant::now(), connections: false }
+    }
+
+    /// Whether it is for the watch with this number of so many: each time for others.
+    pub fn takes(&self, number: u32, count: u32) -> bool {
+        let taken = (f64::from(count) * self.share).ceil() as u64;
+        let begin = u64::from(self.time.saturating_sub(1)) * taken;
+        let (number, count) = (u64::from(number), u64::from(count.max(1)));
+        (number + count - begin % count) % count < taken
     }
 }
 
@@ -110,5 +205,58 @@ impl Counter {
     /// Its value now.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Reasons ===
+
+impl Reasons {
+    /// One more.
+    pub fn add(&self, reason: &impl fmt::Display) {
+        self.count.add(1);
+        let reason: String = reason.to_string().chars().take(300).collect();
+        let mut reasons = self.reasons.lock();
+        let full = reasons.len() >= MAX_REASONS && !reasons.contains_key(&reason);
+        *reasons.entry(if full { "others".to_owned() } else { reason }).or_default() += 1;
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.count.count()
+    }
+
+    /// By reason.
+    pub fn all(&self) -> BTreeMap<String, u64> {
+        self.reasons.lock().clone()
+    }
+}
+
+/// What is left of a time.
+pub fn remaining(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_herd_takes_its_share_and_each_time_others() {
+        let taken = |time| {
+            let herding = Herding { share: 0.3, time, ..Herding::none() };
+            (0..10).filter(|number| herding.takes(*number, 10)).collect::<Vec<u32>>()
+        };
+        assert_eq!((taken(1), taken(2)), (vec![0, 1, 2], vec![3, 4, 5]));
+        assert_eq!(taken(4), [0, 1, 9]);
+        let all = Herding { share: 1.0, time: 3, ..Herding::none() };
+        assert!((0..7).all(|number| all.takes(number, 7)));
+    }
+
+    #[test]
+    fn reasons_are_bounded() {
+        let reasons = Reasons::default();
+        (0..20).for_each(|number| reasons.add(&number));
+        assert_eq!((reasons.count(), reasons.all().len()), (20, MAX_REASONS + 1));
+        assert_eq!(reasons.all()["others"], 10);
     }
 }

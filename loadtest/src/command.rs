@@ -1,6 +1,15 @@
 //! The command line, and what its subcommands do.
 
-use std::{fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+mod flags;
+mod short;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -9,13 +18,19 @@ use tokio_util::sync::CancellationToken;
 use watchgate_loadtest::{
     accounting::Accounting,
     comparison::{self, Side},
-    list_storm,
-    process::Process,
-    scenario::{ListScenario, WatchScenario},
-    scratch::Resource,
+    engine,
+    fill::{Filling, Installer},
+    process::{Process, raise_descriptor_limit},
+    report::{RunReport, html},
+    resource::{Kind, Resource},
+    scenario::{Scenario, quantity::Size, template::Template, workload::Fill},
     target::{Access, Target},
-    transport::Protocol,
-    watch_run,
+    transport::{Protocol, Windows, open},
+};
+
+use self::{
+    flags::{Part, Sides, TargetFlags},
+    short::{ListFlags, WatchFlags},
 };
 
 /// Loads an endpoint that speaks the Kubernetes API, and checks what it answers.
@@ -31,11 +46,15 @@ pub(crate) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the same watch scenario against two endpoints in turn, and print ratios.
+    /// Run a scenario against two endpoints in turn, and print ratios.
     Compare(Box<CompareFlags>),
-    /// Many clients list, each again as soon as it has the answer.
+    /// Fill a cluster with objects, or delete what a fill made.
+    Fill(Box<FillFlags>),
+    /// Short form: many clients list, each again as soon as it has the answer.
     List(Box<ListFlags>),
-    /// Many watches, and writers whose every write each watcher must see once and in order.
+    /// Run a scenario.
+    Run(Box<RunFlags>),
+    /// Short form: many watches, and writers whose every write each watcher must see once.
     Watch(Box<WatchFlags>),
 }
 
@@ -57,132 +76,65 @@ struct EndpointFlags {
 
 #[derive(Debug, Args)]
 struct SharedFlags {
-    /// File with a bearer token.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Allow a server that is not on this machine. A load test can bring a cluster down.
-    #[arg(long)]
-    i_own_this_cluster: bool,
+    #[command(flatten)]
+    target: TargetFlags,
     /// Write the result as JSON to this file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the result as a page with plots to this file, too.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-struct ScenarioFlags {
-    /// What the objects are.
-    #[arg(long, default_value = "configmaps")]
-    resource: Resource,
-    /// Namespace for the objects, which must exist; one of its own is made and deleted if not given.
-    #[arg(long)]
-    namespace: Option<String>,
-    /// Labels that the watches select and the objects carry: KEY=VALUE[,KEY=VALUE…].
-    #[arg(long, value_name = "SELECTOR")]
-    label_selector: Option<String>,
-    /// Protocol.
-    #[arg(long, default_value = "http2")]
-    protocol: Protocol,
-    /// Number of watches.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    watchers: u32,
-    /// Spread the watches over this many connections.
-    #[arg(long, value_name = "C", conflicts_with = "streams_per_connection")]
-    connections: Option<u32>,
-    /// Watches on one connection [default: 50 with HTTP/2, 1 with HTTP/1.1]
-    #[arg(long, value_name = "K")]
-    streams_per_connection: Option<u32>,
-    /// Number of writers; 0 measures idle watches.
-    #[arg(long, value_name = "W", default_value_t = 4)]
-    writers: u32,
-    /// Writes per second of all writers together, whether or not the server keeps up.
-    #[arg(long, value_name = "R", default_value_t = 20.0)]
-    rate: f64,
-    /// Bytes of data in each object.
-    #[arg(long, value_name = "B", default_value_t = 1000)]
-    object_bytes: usize,
-    /// How long to write: 30s, 2m.
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
-    duration: Duration,
-}
-
-#[derive(Debug, Args)]
-struct WatchFlags {
+struct RunFlags {
+    /// The scenario's file.
+    scenario: PathBuf,
     #[command(flatten)]
     endpoint: EndpointFlags,
     #[command(flatten)]
     shared: SharedFlags,
-    #[command(flatten)]
-    scenario: ScenarioFlags,
 }
 
 #[derive(Debug, Args)]
 struct CompareFlags {
-    /// Kubeconfig of A.
-    #[arg(long, value_name = "FILE", required_unless_present = "server_a")]
-    kubeconfig_a: Option<PathBuf>,
-    /// URL of A.
-    #[arg(long, value_name = "URL")]
-    server_a: Option<String>,
-    /// CA certificates of A.
-    #[arg(long, value_name = "FILE")]
-    certificate_authority_a: Option<PathBuf>,
-    /// Process id of A. Repeatable: ratios are about the first.
-    #[arg(long, value_name = "PID")]
-    server_pid_a: Vec<u32>,
-    /// Kubeconfig of B.
-    #[arg(long, value_name = "FILE", required_unless_present = "server_b")]
-    kubeconfig_b: Option<PathBuf>,
-    /// URL of B.
-    #[arg(long, value_name = "URL")]
-    server_b: Option<String>,
-    /// CA certificates of B.
-    #[arg(long, value_name = "FILE")]
-    certificate_authority_b: Option<PathBuf>,
-    /// Process id of B. Repeatable: ratios are about the first.
-    #[arg(long, value_name = "PID")]
-    server_pid_b: Vec<u32>,
+    /// The scenario's file.
+    scenario: PathBuf,
+    #[command(flatten)]
+    sides: Sides,
     /// How often each is measured.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     #[command(flatten)]
     shared: SharedFlags,
-    #[command(flatten)]
-    scenario: ScenarioFlags,
 }
 
 #[derive(Debug, Args)]
-struct ListFlags {
+struct FillFlags {
+    /// What to make: RESOURCE=COUNT or RESOURCE=COUNT:SIZE, as in pods=10000:5KiB. Resources are
+    /// configmaps, endpointslices, leases, nodes, pods, samples (custom resources, whose definition
+    /// is made) and secrets.
+    #[arg(value_name = "RESOURCE=COUNT[:SIZE]", required_unless_present = "delete")]
+    parts: Vec<Part>,
     #[command(flatten)]
     endpoint: EndpointFlags,
     #[command(flatten)]
-    shared: SharedFlags,
-    /// What to list.
-    #[arg(long, default_value = "configmaps")]
-    resource: Resource,
-    /// In which namespace [default: all]
-    #[arg(long)]
-    namespace: Option<String>,
-    /// Which objects.
-    #[arg(long, value_name = "SELECTOR")]
-    label_selector: Option<String>,
+    target: TargetFlags,
+    /// Names the objects, and is the value of the label by which they are deleted again.
+    #[arg(long, value_name = "NAME", default_value = "fill", value_parser = flags::run_name)]
+    run: String,
+    /// Namespaces to spread the objects over.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    namespaces: u32,
+    /// What chance comes from: the same number makes the same objects.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Delete everything that a fill of this --run made, and nothing else.
+    #[arg(long, conflicts_with_all = ["parts", "seed", "namespaces"])]
+    delete: bool,
     /// Protocol.
     #[arg(long, default_value = "http2")]
     protocol: Protocol,
-    /// Number of clients, each with a connection of its own.
-    #[arg(long, value_name = "C", default_value_t = 10)]
-    clients: u32,
-    /// The resourceVersion parameter; 0 allows any state. The latest state if not given.
-    #[arg(long, value_name = "VERSION")]
-    resource_version: Option<String>,
-    /// Accept compressed answers.
-    #[arg(long)]
-    gzip: bool,
-    /// Ask for Protobuf in place of JSON.
-    #[arg(long)]
-    protobuf: bool,
-    /// For how long: 30s, 2m.
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
-    duration: Duration,
 }
 
 // === impl CommandLine ===
@@ -190,83 +142,156 @@ struct ListFlags {
 impl CommandLine {
     /// Does what it says, and prints the result.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        raise_descriptor_limit();
         let stop = CancellationToken::new();
         let cancelled = stop.clone();
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
-                eprintln!("ending in order; objects are being deleted");
+                eprintln!("\nending in order; objects are being deleted");
                 cancelled.cancel();
             }
         });
         match self.command {
             Command::Compare(flags) => flags.run(&stop).await,
+            Command::Fill(flags) => flags.run(&stop).await,
             Command::List(flags) => flags.run(&stop).await,
+            Command::Run(flags) => flags.run(&stop).await,
             Command::Watch(flags) => flags.run(&stop).await,
         }
     }
 }
 
-impl WatchFlags {
+impl RunFlags {
     async fn run(self, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
-        let Side { target, accounting } = self.endpoint.open(&self.shared).await?;
-        let scenario = self.scenario.scenario();
-        let report = Box::pin(watch_run::run(&target, &scenario, &accounting, stop)).await?;
-        print!("{report}");
-        self.shared.finish(&report, report.passed())
+        let scenario = Scenario::read(&self.scenario)?;
+        run_one(&scenario, &self.endpoint, &self.shared, stop).await
     }
 }
 
-impl ListFlags {
-    async fn run(self, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
-        let Side { target, accounting } = self.endpoint.open(&self.shared).await?;
-        let scenario = ListScenario {
-            resource: self.resource,
-            namespace: self.namespace,
-            label_selector: self.label_selector,
-            protocol: self.protocol,
-            clients: self.clients,
-            resource_version: self.resource_version,
-            gzip: self.gzip,
-            protobuf: self.protobuf,
-            duration: self.duration,
-        };
-        let report = list_storm::run(&target, &scenario, &accounting, stop).await?;
-        print!("{report}");
-        self.shared.finish(&report, report.passed())
-    }
+/// Runs a scenario against one endpoint and reports.
+async fn run_one(
+    scenario: &Scenario,
+    endpoint: &EndpointFlags,
+    shared: &SharedFlags,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    shared.check_files()?;
+    let Side { target, accounting } = endpoint.open(&shared.target).await?;
+    let report: RunReport = Box::pin(engine::run(&target, scenario, &accounting, stop)).await?;
+    print!("{report}");
+    shared.finish(&report, || html::run(&report), report.passed())
 }
 
 impl CompareFlags {
     async fn run(self, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
-        let a = EndpointFlags {
-            kubeconfig: self.kubeconfig_a,
-            server: self.server_a,
-            certificate_authority: self.certificate_authority_a,
-            server_pid: self.server_pid_a,
-        };
-        let b = EndpointFlags {
-            kubeconfig: self.kubeconfig_b,
-            server: self.server_b,
-            certificate_authority: self.certificate_authority_b,
-            server_pid: self.server_pid_b,
-        };
-        let sides =
-            [a.open(&self.shared).await.context("A")?, b.open(&self.shared).await.context("B")?];
-        let scenario = self.scenario.scenario();
+        let scenario = Scenario::read(&self.scenario)?;
+        self.shared.check_files()?;
+        let [a, b] = self.sides.split();
+        let sides = [
+            a.open(&self.shared.target).await.context("A")?,
+            b.open(&self.shared.target).await.context("B")?,
+        ];
         let comparison = Box::pin(comparison::run(&sides, &scenario, self.rounds, stop)).await?;
         print!("{comparison}");
-        self.shared.finish(&comparison, comparison.passed())
+        self.shared.finish(&comparison, || html::comparison(&comparison), comparison.passed())
+    }
+}
+
+impl FillFlags {
+    async fn run(self, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+        let Side { target, .. } = self.endpoint.open(&self.target).await?;
+        let installer = Installer::new(&self.run, open(&target, self.protocol, Windows::LIST));
+        if self.delete {
+            let all = Resource::KINDS.into_iter().collect();
+            let deletions = installer.remove(&all).await?;
+            println!("deleted what the fill {} made ({deletions} collections)", self.run);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let own = installer.own_namespace();
+        let namespace = if self.namespaces == 1 {
+            own
+        } else {
+            let name = format!("watchgate-loadtest-{}-{{i%{}}}", self.run, self.namespaces);
+            Template::parse(&name).map_err(anyhow::Error::msg)?
+        };
+        let numbers = 0..u64::from(self.namespaces);
+        installer.namespaces(&numbers.map(|it| namespace.render(it, &self.run)).collect()).await?;
+        if self.parts.iter().any(|part| part.kind == Kind::Sample) {
+            installer.definition().await?;
+        }
+        let mut complete = true;
+        let nodes = self.parts.iter().find(|part| part.kind == Kind::Node).map(|part| part.count);
+        for part in &self.parts {
+            let fill = part.fill(&namespace, nodes)?;
+            let filled = with_progress(&installer, &fill, self.seed, stop).await?;
+            println!(
+                "{}: {} made, {} there already, {} failed, {:.1} s",
+                filled.resource,
+                filled.made,
+                filled.there,
+                filled.failures.values().sum::<u64>(),
+                filled.seconds
+            );
+            for (reason, count) in &filled.failures {
+                println!("  {count} × {reason}");
+            }
+            complete &= filled.made + filled.there == u64::from(fill.count);
+        }
+        Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+}
+
+async fn with_progress(
+    installer: &Installer,
+    fill: &Fill,
+    seed: u64,
+    stop: &CancellationToken,
+) -> anyhow::Result<watchgate_loadtest::fill::Filled> {
+    let filling = Arc::new(Filling::default());
+    let seen = Arc::clone(&filling);
+    let (resource, count) = (fill.resource.to_string(), fill.count);
+    let progress = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let (made, there) = (seen.made.count(), seen.there.count());
+            eprintln!("{resource}: {} of {count}", made + there);
+        }
+    });
+    let filled = installer.fill(fill, seed, &filling, stop).await;
+    progress.abort();
+    Ok(filled?)
+}
+
+impl Part {
+    fn fill(&self, namespace: &Template, nodes: Option<u32>) -> anyhow::Result<Fill> {
+        let template = |text: &str| Template::parse(text).map_err(anyhow::Error::msg);
+        let node = match nodes.filter(|_| self.kind == Kind::Pod) {
+            Some(nodes) => Some(template(&format!("{{run}}-nodes-{{i%{nodes}}}"))?),
+            None => None,
+        };
+        Ok(Fill {
+            resource: Resource::of(self.kind),
+            count: self.count,
+            object_size: self.size.unwrap_or(Size(1000)),
+            namespace: Some(namespace.clone()),
+            labels: [
+                ("app".to_owned(), template("app-{i%50}")?),
+                ("tier".to_owned(), template("tier-{i%3}")?),
+            ]
+            .into(),
+            node,
+        })
     }
 }
 
 impl EndpointFlags {
-    async fn open(&self, shared: &SharedFlags) -> anyhow::Result<Side> {
+    async fn open(&self, flags: &TargetFlags) -> anyhow::Result<Side> {
         let access = Access {
             kubeconfig: self.kubeconfig.as_deref(),
             server: self.server.as_deref(),
-            token_file: shared.token_file.as_deref(),
+            token_file: flags.token_file.as_deref(),
             certificate_authority: self.certificate_authority.as_deref(),
-            any_server: shared.i_own_this_cluster,
+            any_server: flags.allow_remote,
         };
         let target = Arc::new(Target::open(&access).await?);
         let processes = self.server_pid.iter().map(|&pid| Process::new(pid)).collect();
@@ -275,53 +300,37 @@ impl EndpointFlags {
 }
 
 impl SharedFlags {
-    fn finish(&self, report: &impl Serialize, passed: bool) -> anyhow::Result<ExitCode> {
+    /// Before the run, so that an hour's result is not lost to a directory that is not there.
+    fn check_files(&self) -> anyhow::Result<()> {
+        for (flag, path) in [("--json", &self.json), ("--html", &self.html)] {
+            if let Some(path) = path {
+                let within = path.parent().filter(|it| !it.as_os_str().is_empty());
+                anyhow::ensure!(
+                    within.unwrap_or(Path::new(".")).is_dir(),
+                    "{flag} {}: its directory is not there",
+                    path.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(
+        &self,
+        report: &impl Serialize,
+        page: impl FnOnce() -> String,
+        passed: bool,
+    ) -> anyhow::Result<ExitCode> {
         if let Some(path) = &self.json {
             let mut text = serde_json::to_vec_pretty(report)?;
             text.push(b'\n');
             fs::write(path, text).with_context(|| format!("--json {}", path.display()))?;
         }
+        if let Some(path) = &self.html {
+            fs::write(path, page()).with_context(|| format!("--html {}", path.display()))?;
+        }
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
-}
-
-impl ScenarioFlags {
-    fn scenario(&self) -> WatchScenario {
-        let streams = match (self.connections, self.streams_per_connection, self.protocol) {
-            // Checked with the scenario: 0 connections make 0 streams.
-            (Some(connections), _, _) => self
-                .watchers
-                .checked_div(connections)
-                .map_or(0, |_| self.watchers.div_ceil(connections)),
-            (None, Some(streams), _) => streams,
-            (None, None, Protocol::Http1) => 1,
-            (None, None, Protocol::Http2) => 50,
-        };
-        WatchScenario {
-            resource: self.resource,
-            namespace: self.namespace.clone(),
-            label_selector: self.label_selector.clone(),
-            protocol: self.protocol,
-            watchers: self.watchers,
-            streams_per_connection: streams,
-            writers: self.writers,
-            rate: self.rate,
-            object_bytes: self.object_bytes,
-            duration: self.duration,
-        }
-    }
-}
-
-/// `30`, `30s`, `5m` or `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.as_bytes().last() {
-        Some(b's') => (&text[..text.len() - 1], 1),
-        Some(b'm') => (&text[..text.len() - 1], 60),
-        Some(b'h') => (&text[..text.len() - 1], 3600),
-        _ => (text, 1),
-    };
-    let seconds: Option<u64> = number.parse().ok().and_then(|number: u64| number.checked_mul(unit));
-    seconds.map(Duration::from_secs).ok_or_else(|| "allowed is NUMBER[s|m|h], as in 30s".to_owned())
 }
 
 #[cfg(test)]
@@ -336,29 +345,23 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_a_unit_or_are_seconds() {
-        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
-        for text in ["", "s", "1d", "-1s", "1.5m", "99999999999999999999h", "9999999999999999999h"]
-        {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn connections_and_streams_are_two_ways_to_say_the_same() {
-        let scenario = |args: &[&str]| {
-            let base = ["x", "watch", "--server", "https://127.0.0.1:1", "--watchers", "101"];
-            let line = CommandLine::try_parse_from(base.iter().chain(args)).unwrap();
-            let Command::Watch(flags) = line.command else { panic!("another command") };
-            flags.scenario.scenario()
+    fn fills_are_parts_or_a_deletion() {
+        let parse = |args: &[&str]| {
+            let base = ["x", "fill", "--server", "https://127.0.0.1:1"];
+            CommandLine::try_parse_from(base.iter().chain(args)).is_ok()
         };
-        assert_eq!(scenario(&[]).connections(), 3);
-        assert_eq!(scenario(&["--connections", "2"]).streams_per_connection, 51);
-        assert_eq!(scenario(&["--streams-per-connection", "7"]).streams_per_connection, 7);
-        assert_eq!(scenario(&["--protocol", "http1"]).connections(), 101);
-        assert!(scenario(&["--connections", "0"]).check().is_err());
+        assert!(parse(&["pods=10000:5KiB", "nodes=5"]));
+        assert!(parse(&["--delete", "--run", "x1"]));
+        for wrong in [
+            &["pods"][..],
+            &["pods=0"],
+            &["pods=5:5KB"],
+            &["services=5"],
+            &["--delete", "pods=5"],
+            &[],
+            &["pods=5", "--run", "A_b"],
+        ] {
+            assert!(!parse(wrong), "{wrong:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The same watch scenario against two endpoints in turn, and how they compare.
+//! The same scenario against two endpoints in turn, and how they compare.
 //!
 //! A B A B …, so that what else the machine does falls on both. Ratios are B to A within each
 //! round; of all rounds the least, the median and the greatest are given. Memory is not compared: it
@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounting::Accounting,
-    report::WatchReport,
-    scenario::WatchScenario,
+    delay::DelaySummary,
+    engine::{self, RunError},
+    report::RunReport,
+    scenario::Scenario,
     table::Table,
     target::Target,
-    watch_run::{self, RunError},
 };
 
 /// One of the two.
@@ -29,8 +30,10 @@ pub struct Side {
 /// The result of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
+    /// A and B.
+    pub servers: [String; 2],
     /// The reports of A and B of each round.
-    pub rounds: Vec<[WatchReport; 2]>,
+    pub rounds: Vec<[RunReport; 2]>,
     /// B to A, by figure.
     pub ratios: Vec<Ratio>,
 }
@@ -39,7 +42,7 @@ pub struct Comparison {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ratio {
     /// Which figure.
-    pub figure: &'static str,
+    pub figure: String,
     /// The least.
     pub min: f64,
     /// The middle; of an even number of rounds the mean of the two in the middle.
@@ -48,71 +51,106 @@ pub struct Ratio {
     pub max: f64,
 }
 
-type Figure = fn(&WatchReport) -> Option<f64>;
-
-const FIGURES: [(&str, Figure); 5] = [
-    ("deliveries per CPU-second, first server", |report| {
-        report.costs.servers.first()?.deliveries_per_cpu_second
-    }),
-    ("deliveries per CPU-second, all servers", |report| {
-        let seconds: f64 = report.costs.servers.iter().map(|server| server.cpu_seconds).sum();
-        Some(report.watches.deliveries as f64 / seconds)
-    }),
-    ("deliveries per second", |report| Some(report.watches.deliveries_per_second)),
-    ("delivery delay p50", |report| Some(report.watches.delay.p50_ms)),
-    ("delivery delay p99", |report| Some(report.watches.delay.p99_ms)),
-];
-
 /// Runs `rounds` rounds, fewer if `stop` is cancelled.
 ///
 /// # Errors
 /// When a run has no result.
 pub async fn run(
     sides: &[Side; 2],
-    scenario: &WatchScenario,
+    scenario: &Scenario,
     rounds: u32,
     stop: &CancellationToken,
 ) -> Result<Comparison, RunError> {
-    let [a, b] = sides;
     let mut done = Vec::new();
-    for round in 1..=rounds {
-        eprintln!("round {round} of {rounds}: A, {}", a.target.endpoint().label());
-        let of_a = Box::pin(watch_run::run(&a.target, scenario, &a.accounting, stop)).await?;
-        if stop.is_cancelled() {
-            break;
+    'rounds: for round in 1..=rounds {
+        let mut reports = Vec::new();
+        for (name, side) in ["A", "B"].iter().zip(sides) {
+            eprintln!("round {round} of {rounds}: {name}, {}", side.target.endpoint().label());
+            let run = engine::run(&side.target, scenario, &side.accounting, stop);
+            reports.push(Box::pin(run).await?);
+            if stop.is_cancelled() {
+                break 'rounds;
+            }
         }
-        eprintln!("round {round} of {rounds}: B, {}", b.target.endpoint().label());
-        let of_b = Box::pin(watch_run::run(&b.target, scenario, &b.accounting, stop)).await?;
-        if stop.is_cancelled() {
-            break;
+        if let Ok(both) = reports.try_into() {
+            done.push(both);
         }
-        done.push([of_a, of_b]);
     }
-    Ok(Comparison::of(done))
+    let servers = sides.each_ref().map(|side| side.target.endpoint().label().to_string());
+    Ok(Comparison::of(servers, done))
+}
+
+/// What is compared of a run, by name.
+fn figures(report: &RunReport) -> Vec<(String, f64)> {
+    let mut figures = Vec::new();
+    let mut add = |name: String, value: f64| {
+        if value.is_finite() && value > 0.0 {
+            figures.push((name, value));
+        }
+    };
+    let costs = &report.costs;
+    let unit = format!("CPU per {}", report.unit());
+    if let Some(micros) = costs.servers.first().and_then(|it| it.cpu_micros_per_delivery) {
+        add(format!("{unit}, first server"), micros);
+    }
+    if costs.servers.len() > 1 {
+        let all = costs.servers.iter().filter_map(|server| server.cpu_micros_per_delivery).sum();
+        add(format!("{unit}, all servers"), all);
+    }
+    if let Some(server) = costs.servers.first() {
+        add("CPU, first server".to_owned(), server.cpu_seconds);
+    }
+    let mut delays = |name: &str, what: &str, delay: &DelaySummary| {
+        add(format!("{name}: {what} p50"), delay.p50_ms);
+        add(format!("{name}: {what} p99"), delay.p99_ms);
+    };
+    for group in &report.watches {
+        delays(&group.name, "delay", &group.delay);
+        if group.informers {
+            delays(&group.name, "until synced", &group.sync);
+        }
+        delays(&group.name, "open again", &group.reopen);
+    }
+    for asking in &report.requests {
+        delays(&asking.name, "latency", &asking.latency);
+    }
+    for group in &report.watches {
+        add(format!("{}: deliveries per second", group.name), group.deliveries_per_second);
+    }
+    for asking in &report.requests {
+        add(format!("{}: answers per second", asking.name), asking.answers_per_second);
+    }
+    figures
 }
 
 // === impl Comparison ===
 
 impl Comparison {
-    fn of(rounds: Vec<[WatchReport; 2]>) -> Self {
-        let ratios = FIGURES
-            .iter()
-            .filter_map(|(figure, read)| {
-                let ratios = rounds.iter().filter_map(|[a, b]| Some(read(b)? / read(a)?));
-                Ratio::of(figure, ratios.filter(|ratio| ratio.is_finite()).collect())
-            })
-            .collect();
-        Self { rounds, ratios }
+    fn of(servers: [String; 2], rounds: Vec<[RunReport; 2]>) -> Self {
+        let read: Vec<_> = rounds.iter().map(|[a, b]| (figures(a), figures(b))).collect();
+        let ratios = read.first().map_or_else(Vec::new, |(first, _)| {
+            let names = first.iter().map(|(name, _)| name);
+            names
+                .filter_map(|name| {
+                    let find = |figures: &[(String, f64)]| {
+                        figures.iter().find(|(other, _)| other == name).map(|(_, value)| *value)
+                    };
+                    let ratios = read.iter().filter_map(|(a, b)| Some(find(b)? / find(a)?));
+                    Ratio::of(name, ratios.collect())
+                })
+                .collect()
+        });
+        Self { servers, rounds, ratios }
     }
 
     /// Whether all runs passed.
     pub fn passed(&self) -> bool {
-        !self.rounds.is_empty() && self.rounds.iter().flatten().all(WatchReport::passed)
+        !self.rounds.is_empty() && self.rounds.iter().flatten().all(RunReport::passed)
     }
 }
 
 impl Ratio {
-    fn of(figure: &'static str, mut ratios: Vec<f64>) -> Option<Self> {
+    fn of(figure: &str, mut ratios: Vec<f64>) -> Option<Self> {
         ratios.sort_by(f64::total_cmp);
         let (min, max) = (*ratios.first()?, *ratios.last()?);
         let middle = ratios.len() / 2;
@@ -121,7 +159,7 @@ impl Ratio {
         } else {
             f64::midpoint(ratios[middle - 1], ratios[middle])
         };
-        Some(Self { figure, min, median, max })
+        Some(Self { figure: figure.to_owned(), min, median, max })
     }
 }
 
@@ -129,13 +167,13 @@ impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (round, sides) in self.rounds.iter().enumerate() {
             for (side, report) in ["A", "B"].iter().zip(sides) {
-                writeln!(f, "── round {}, {side} ──\n{report}", round + 1)?;
+                writeln!(f, "══ round {}, {side} ══\n{report}", round + 1)?;
             }
         }
         let mut table = Table::default();
         table.row("B to A", format!("min, median, max of {} rounds", self.rounds.len()));
         for Ratio { figure, min, median, max } in &self.ratios {
-            table.row(*figure, format!("{min:.2}, {median:.2}, {max:.2}"));
+            table.row(figure, format!("{min:.4}, {median:.4}, {max:.4}"));
         }
         write!(f, "{table}")
     }

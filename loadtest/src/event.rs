@@ -1,38 +1,65 @@
-//! Watch events as far as a watcher looks into them, and the lines that they come in.
+//! Watch events as far as a watcher looks into them.
 //!
-//! Reads only the type, the resource version and our own annotation, borrowed from the line: the
-//! load generator must spend less on an event than the server does.
+//! Reads only the type, the resource version and our own annotation, in place: the load generator
+//! must spend less on an event than the server does. So what follows an object's metadata is looked
+//! into in one of [`WHOLE_EVERY`] JSON events only, which are read to their end and compared.
+
+pub mod frames;
+pub mod json;
+pub mod protobuf;
 
 use std::borrow::Cow;
 
-use bytes::{Buf as _, BytesMut};
 use serde::Deserialize;
 
 use crate::{
-    history::Seen,
     plan::{Operation, Write},
+    scenario::workload::Representation,
 };
 
-/// Longest line taken; a Kubernetes object has at most some 3 MiB.
-const LONGEST_LINE: usize = 16 << 20;
+/// The annotation whose value is the write's mark.
+pub const MARK_ANNOTATION: &str = "watchgate-loadtest/write";
+/// The annotation of the bookmark after the initial state.
+pub const INITIAL_END_ANNOTATION: &str = "k8s.io/initial-events-end";
+/// One of so many JSON events is read whole.
+pub const WHOLE_EVERY: u64 = 64;
 
-/// One line of a watch.
+/// One event of a watch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum WatchEvent {
     /// Everything up to this resource version has been sent.
-    Bookmark(u64),
+    Bookmark {
+        /// The resource version.
+        revision: u64,
+        /// Whether it ends the initial state.
+        initial_end: bool,
+    },
     /// The server ends the watch, with this code and message.
     Error(u16, String),
     /// Of an object of another run, or of nobody's, at this resource version.
-    Foreign(u64),
+    Foreign(Operation, u64),
     /// Of this run.
     Ours(Seen),
 }
 
-/// A line that is no event.
+/// What one event says, as far as the check needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The write that the object carries: for a deletion, the one before it.
+    pub mark: Write,
+    /// The event's type, as the operation it stands for.
+    pub operation: Operation,
+    /// The object's resource version.
+    pub revision: u64,
+}
+
+/// A frame that is no event.
 #[derive(Debug, thiserror::Error)]
 pub enum BadEvent {
-    /// Not JSON of the expected shape.
+    /// Not of the expected shape.
+    #[error("a frame of the watch is no event: {0}")]
+    Shape(&'static str),
+    /// Not JSON.
     #[error("a line of the watch is no event: {0}")]
     Json(#[from] serde_json::Error),
     /// The resource version is missing, or is not a number.
@@ -42,106 +69,90 @@ pub enum BadEvent {
     #[error("an event of type {0:?}")]
     Type(String),
     /// Endless.
-    #[error("a line of more than {LONGEST_LINE} bytes")]
+    #[error("a frame of more than {} bytes", frames::LONGEST)]
     TooLong,
 }
 
-/// Bytes as they come, lines as they are complete.
-#[derive(Debug, Default)]
-pub struct Lines {
-    buffer: BytesMut,
-    searched: usize,
+/// What a scan of an event or object found, borrowed from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scanned<'a> {
+    /// `type`; empty for an object.
+    pub kind: &'a str,
+    /// `metadata.resourceVersion`.
+    pub revision: &'a str,
+    /// The annotation [`MARK_ANNOTATION`].
+    pub mark: Option<&'a str>,
+    /// Whether it has the annotation [`INITIAL_END_ANNOTATION`].
+    pub initial_end: bool,
 }
 
 #[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
+struct Ended<'a> {
     #[serde(borrow)]
-    object: Object<'a>,
+    object: Status<'a>,
 }
 
 #[derive(Deserialize)]
-struct Object<'a> {
-    #[serde(borrow, default)]
-    metadata: Metadata<'a>,
+struct Status<'a> {
     #[serde(default)]
     code: u16,
     #[serde(borrow, default)]
     message: Cow<'a, str>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    #[serde(borrow, default)]
-    resource_version: Cow<'a, str>,
-    #[serde(borrow, default)]
-    annotations: Annotations<'a>,
-}
-
-#[derive(Default, Deserialize)]
-struct Annotations<'a> {
-    // The text of scratch::MARK_ANNOTATION, which an attribute cannot name.
-    #[serde(borrow, default, rename = "watchgate-loadtest/write")]
-    mark: Option<Cow<'a, str>>,
-}
-
 // === impl WatchEvent ===
 
 impl WatchEvent {
-    /// Reads a line as an event of this run or not.
+    /// Reads a frame as an event of this run or not.
     ///
     /// # Errors
     /// When it is no event.
-    pub fn parse(run: &str, line: &[u8]) -> Result<Self, BadEvent> {
-        let Event { kind, object } = serde_json::from_slice(line)?;
-        let operation = match &*kind {
+    pub fn read(run: &str, frame: &[u8], binary: bool) -> Result<Self, BadEvent> {
+        let scanned = if binary { protobuf::event(frame)? } else { json::event(frame)? };
+        let operation = match scanned.kind {
             "ADDED" => Some(Operation::Create),
             "MODIFIED" => Some(Operation::Update),
             "DELETED" => Some(Operation::Delete),
             "BOOKMARK" => None,
-            "ERROR" => return Ok(Self::Error(object.code, object.message.into_owned())),
-            _ => return Err(BadEvent::Type(kind.into_owned())),
+            "ERROR" if binary => {
+                let (code, message) = protobuf::status(frame)?;
+                return Ok(Self::Error(code, message));
+            }
+            "ERROR" => {
+                let Ended { object } = serde_json::from_slice(frame)?;
+                return Ok(Self::Error(object.code, object.message.into_owned()));
+            }
+            other => return Err(BadEvent::Type(other.to_owned())),
         };
-        let text = object.metadata.resource_version;
-        let Ok(revision) = text.parse() else {
-            return Err(BadEvent::Revision(text.into_owned()));
+        let Ok(revision) = scanned.revision.parse() else {
+            return Err(BadEvent::Revision(scanned.revision.to_owned()));
         };
-        let Some(operation) = operation else { return Ok(Self::Bookmark(revision)) };
-        let mark = object.metadata.annotations.mark;
-        Ok(match mark.and_then(|mark| Write::from_mark(run, &mark)) {
+        let Some(operation) = operation else {
+            return Ok(Self::Bookmark { revision, initial_end: scanned.initial_end });
+        };
+        Ok(match scanned.mark.and_then(|mark| Write::from_mark(run, mark)) {
             Some(mark) => Self::Ours(Seen { mark, operation, revision }),
-            None => Self::Foreign(revision),
+            None => Self::Foreign(operation, revision),
         })
+    }
+
+    /// Reads the whole of a JSON frame, which tells one that is cut or mixed up behind what
+    /// [`WatchEvent::read`] looks into.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub fn read_whole(frame: &[u8]) -> Result<(), BadEvent> {
+        serde_json::from_slice::<serde::de::IgnoredAny>(frame)?;
+        Ok(())
     }
 }
 
-// === impl Lines ===
+// === impl Representation ===
 
-impl Lines {
-    /// Takes bytes in.
-    ///
-    /// # Errors
-    /// When a line does not end.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), BadEvent> {
-        if self.buffer.len() + bytes.len() > 2 * LONGEST_LINE {
-            return Err(BadEvent::TooLong);
-        }
-        self.buffer.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    /// The next complete line without its end.
-    pub fn next_line(&mut self) -> Option<BytesMut> {
-        let Some(found) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
-            self.searched = self.buffer.len();
-            return None;
-        };
-        let line = self.buffer.split_to(self.searched + found);
-        self.buffer.advance(1);
-        self.searched = 0;
-        Some(line)
+impl Representation {
+    /// Whether frames are Protobuf.
+    pub const fn binary(self) -> bool {
+        matches!(self, Self::Protobuf | Self::MetadataProtobuf)
     }
 }
 
@@ -149,50 +160,44 @@ impl Lines {
 mod tests {
     use super::*;
 
+    fn event(kind: &str, mark: &str) -> String {
+        format!(
+            r#"{{"type":"{kind}","object":{{"kind":"ConfigMap","metadata":{{"name":"x",
+            "resourceVersion":"12","annotations":{{"a":"b\"}}","{MARK_ANNOTATION}":"{mark}"}},
+            "managedFields":[{{"f:{MARK_ANNOTATION}":{{}}}}]}},"data":{{}}}}}}"#
+        )
+    }
+
     #[test]
     fn reads_events_of_this_run_and_tells_others_apart() {
-        let event = |kind: &str, mark: &str| {
-            format!(
-                r#"{{"type":"{kind}","object":{{"kind":"ConfigMap","metadata":{{"name":"x",
-                "resourceVersion":"12","annotations":{{"a":"b","{}":"{mark}"}}}},"data":{{}}}}}}"#,
-                crate::scratch::MARK_ANNOTATION
-            )
-        };
-        let parse = |line: &str| WatchEvent::parse("run", line.as_bytes());
-        let mark = Write { writer: 1, sequence: 5 };
+        let read = |line: &str| WatchEvent::read("run", line.as_bytes(), false);
+        let mark = Write { slot: 1, generation: 5 };
         let seen = Seen { mark, operation: Operation::Delete, revision: 12 };
-        assert_eq!(parse(&event("DELETED", "run/1/5")).unwrap(), WatchEvent::Ours(seen));
-        assert_eq!(parse(&event("ADDED", "other/1/5")).unwrap(), WatchEvent::Foreign(12));
+        assert_eq!(read(&event("DELETED", "run/1/5")).unwrap(), WatchEvent::Ours(seen));
+        let foreign = WatchEvent::Foreign(Operation::Create, 12);
+        assert_eq!(read(&event("ADDED", "other/1/5")).unwrap(), foreign);
         let bookmark = r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"99"}}}"#;
-        assert_eq!(parse(bookmark).unwrap(), WatchEvent::Bookmark(99));
+        let plain = WatchEvent::Bookmark { revision: 99, initial_end: false };
+        assert_eq!(read(bookmark).unwrap(), plain);
+        let initial = r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"99",
+            "annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
+        assert_eq!(
+            read(initial).unwrap(),
+            WatchEvent::Bookmark { revision: 99, initial_end: true }
+        );
         let gone = r#"{"type":"ERROR","object":{"kind":"Status","metadata":{},"message":"too old",
             "code":410}}"#;
-        assert_eq!(parse(gone).unwrap(), WatchEvent::Error(410, "too old".to_owned()));
-        assert!(matches!(parse(&event("MOVED", "")), Err(BadEvent::Type(_))));
+        assert_eq!(read(gone).unwrap(), WatchEvent::Error(410, "too old".to_owned()));
+        assert!(matches!(read(&event("MOVED", "")), Err(BadEvent::Type(_))));
         let unversioned = r#"{"type":"ADDED","object":{"metadata":{}}}"#;
-        assert!(matches!(parse(unversioned), Err(BadEvent::Revision(_))));
-        assert!(matches!(parse("{"), Err(BadEvent::Json(_))));
+        assert!(matches!(read(unversioned), Err(BadEvent::Revision(_))));
+        assert!(matches!(read("{"), Err(BadEvent::Shape(_))));
     }
 
     #[test]
-    fn lines_come_out_whole_however_they_arrive() {
-        for size in 1..12 {
-            let mut lines = Lines::default();
-            let mut out = Vec::new();
-            for chunk in b"one\n\nthree\nfour".chunks(size) {
-                lines.push(chunk).unwrap();
-                out.extend(std::iter::from_fn(|| lines.next_line()));
-            }
-            assert_eq!(out, [&b"one"[..], b"", b"three"], "{size}");
-        }
-    }
-
-    #[test]
-    fn an_endless_line_is_refused() {
-        let mut lines = Lines::default();
-        let chunk = vec![b'x'; LONGEST_LINE];
-        lines.push(&chunk).unwrap();
-        lines.push(&chunk).unwrap();
-        assert!(matches!(lines.push(b"x"), Err(BadEvent::TooLong)));
+    fn a_cut_event_is_seen_when_read_whole() {
+        let whole = event("ADDED", "run/1/5");
+        assert!(WatchEvent::read_whole(whole.as_bytes()).is_ok());
+        assert!(WatchEvent::read_whole(&whole.as_bytes()[..whole.len() - 3]).is_err());
     }
 }

@@ -20,6 +20,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Resident memory in bytes.
     pub resident: u64,
+    /// Open file descriptors; `None` of a process of another user.
+    pub descriptors: Option<u64>,
 }
 
 /// A process whose figures cannot be had.
@@ -76,8 +78,18 @@ impl Process {
         let ticks = cpu_ticks(&read("stat")?).ok_or_else(|| form("stat", "utime and stime"))?;
         let resident = resident(&read("status")?).ok_or_else(|| form("status", "VmRSS"))?;
         let per_second = rustix::param::clock_ticks_per_second().max(1);
-        Ok(Usage { cpu: Duration::from_secs_f64(ticks as f64 / per_second as f64), resident })
+        let cpu = Duration::from_secs_f64(ticks as f64 / per_second as f64);
+        let descriptors = std::fs::read_dir(file("fd")).ok().map(|entries| entries.count() as u64);
+        Ok(Usage { cpu, resident, descriptors })
     }
+}
+
+/// Lets this process open as many files as it is allowed to: every connection is one. Where it is not
+/// allowed more, opening connections fails and says so.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _as_before = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// utime + stime, in clock ticks. The command before them may itself hold spaces and brackets.
@@ -123,6 +135,7 @@ mod tests {
         // Reading /proc is itself work, mostly of the system.
         while own.usage().unwrap().cpu < before.cpu + Duration::from_millis(20) {}
         assert!(before.resident > 100_000);
+        assert!(before.descriptors.is_some_and(|count| count >= 3));
         assert!(matches!(Process::new(u32::MAX).usage(), Err(ProcessError::Unreadable { .. })));
     }
 }

@@ -1,54 +1,72 @@
-//! What came of a watch run: for programs as JSON, for people as a table.
+//! What came of a run: for programs as JSON, for people as a table and as a page.
 
-use std::{collections::BTreeMap, fmt};
+pub mod html;
+pub mod plot;
+mod text;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::{
-    accounting::Costs, delay::DelaySummary, history::Faults, scenario::WatchScenario, table::Table,
+    accounting::{Costs, Sample},
+    board::Board,
+    delay::{DelaySummary, Step},
+    fill::Filled,
+    history::Faults,
+    sampler::Series,
+    scenario::Scenario,
+    transport::Protocol,
 };
 
-/// The result of one watch run.
+/// The result of one run.
 #[derive(Clone, Debug, Serialize)]
-pub struct WatchReport {
+pub struct RunReport {
     /// `host:port` of the endpoint.
     pub server: String,
     /// What was asked for.
-    pub scenario: WatchScenario,
-    /// The user ended it early.
+    pub scenario: Scenario,
+    /// The run's name, which its objects' label had.
+    pub run: String,
+    /// The user or the time limit ended it early.
     pub interrupted: bool,
-    /// The writers' side.
-    pub writes: Writes,
-    /// The watchers' side.
-    pub watches: Watches,
+    /// Objects made before.
+    pub filled: Vec<Filled>,
+    /// How long it took to open all watches that begin first.
+    pub open_seconds: f64,
+    /// Each workload of watches.
+    pub watches: Vec<GroupReport>,
+    /// Each churn.
+    pub writes: Vec<ChurnReport>,
+    /// Each workload of requests.
+    pub requests: Vec<AskReport>,
+    /// Each phase.
+    pub phases: Vec<PhaseReport>,
     /// CPU and memory.
     pub costs: Costs,
+    /// Second by second.
+    pub series: Series,
 }
 
-/// The writers' side of a run.
+/// The result of one workload of watches.
 #[derive(Clone, Debug, Serialize)]
-pub struct Writes {
-    /// By the plan.
-    pub due: u64,
-    /// Begun in time; the server kept the writers too busy for the rest.
-    pub attempted: u64,
-    /// Answered with success.
-    pub succeeded: u64,
-    /// Answered otherwise, or not at all.
-    pub failed: u64,
-    /// Why, and how often.
-    pub failures: BTreeMap<String, u64>,
-    /// From the due time to the answer.
-    pub latency: DelaySummary,
-}
-
-/// The watchers' side of a run.
-#[derive(Clone, Debug, Serialize)]
-pub struct Watches {
+pub struct GroupReport {
+    /// Its name.
+    pub name: String,
+    /// Whether the time until synced is what it is for.
+    pub informers: bool,
+    /// How many watches.
+    pub watches: u32,
+    /// How many of them read slowly.
+    pub slow: u32,
+    /// How they were carried.
+    pub protocol: Protocol,
     /// Connections that carried them.
     pub connections: u32,
-    /// How long it took to open all.
-    pub open_seconds: f64,
+    /// Those that began and had what there was then.
+    pub synced: u64,
+    /// Those that had not begun at the end.
+    pub not_begun: u64,
     /// Opened again after an end.
     pub reopened: u64,
     /// Watchers that gave up, by reason.
@@ -63,66 +81,124 @@ pub struct Watches {
     pub deliveries_per_second: f64,
     /// Events of others.
     pub foreign: u64,
-    /// Bytes of watch bodies.
+    /// Bytes of bodies.
     pub bytes: u64,
-    /// From the write's due time to the watcher.
+    /// From the write's due time to the watcher; without slow ones.
     pub delay: DelaySummary,
-    /// From the write's due time to the last watcher.
+    /// The same as a histogram.
+    pub delay_steps: Vec<Step>,
+    /// From the write's due time to the last watcher that selects it.
     pub last_watcher_delay: DelaySummary,
+    /// From when a watch was to begin until it had everything there was.
+    pub sync: DelaySummary,
+    /// The same as a histogram.
+    pub sync_steps: Vec<Step>,
+    /// From the end by a herd until the watch was open again.
+    pub reopen: DelaySummary,
 }
 
-// === impl WatchReport ===
+/// The result of one churn.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChurnReport {
+    /// Its name.
+    pub name: String,
+    /// By the plan.
+    pub due: u64,
+    /// Begun in time; the server kept the writers too busy for the rest.
+    pub attempted: u64,
+    /// Answered with success.
+    pub succeeded: u64,
+    /// Answered otherwise, or not at all.
+    pub failed: u64,
+    /// Why, and how often.
+    pub failures: BTreeMap<String, u64>,
+    /// From the due time to the answer.
+    pub latency: DelaySummary,
+    /// The same as a histogram.
+    pub steps: Vec<Step>,
+}
 
-impl WatchReport {
-    /// Whether every watcher saw every write once, in order, and no write failed.
+/// The result of one workload of requests.
+#[derive(Clone, Debug, Serialize)]
+pub struct AskReport {
+    /// Its name.
+    pub name: String,
+    /// How they were carried.
+    pub protocol: Protocol,
+    /// How many clients.
+    pub clients: u32,
+    /// Complete answers with success.
+    pub answers: u64,
+    /// The same per second of the load.
+    pub answers_per_second: f64,
+    /// Bytes of their bodies, as they came.
+    pub bytes: u64,
+    /// To the end of the answer, from the request or from when it was due.
+    pub latency: DelaySummary,
+    /// The same as a histogram.
+    pub steps: Vec<Step>,
+    /// Other answers and none at all, by reason.
+    pub failures: BTreeMap<String, u64>,
+}
+
+/// One phase.
+#[derive(Clone, Debug, Serialize)]
+pub struct PhaseReport {
+    /// Its name.
+    pub name: String,
+    /// How long it was.
+    pub seconds: f64,
+    /// CPU seconds of each server.
+    pub server_cpu_seconds: Vec<f64>,
+    /// Resident memory of each server at the phase's end.
+    pub server_resident: Vec<u64>,
+    /// CPU seconds of the load generator.
+    pub own_cpu_seconds: f64,
+    /// Delays and latencies of each workload, by name.
+    pub delays: BTreeMap<String, DelaySummary>,
+}
+
+// === impl RunReport ===
+
+impl RunReport {
+    /// Whether every watcher saw every write once and in order, every request was answered, and no
+    /// write failed.
     pub fn passed(&self) -> bool {
-        self.watches.faults.none() && self.watches.broken.is_empty() && self.writes.failed == 0
+        self.watches.iter().all(|it| it.faults.none() && it.broken.is_empty())
+            && self.writes.iter().all(|it| it.failed == 0)
+            && self.requests.iter().all(|it| it.failures.is_empty() && it.answers > 0)
+    }
+
+    /// Events delivered, of all watches.
+    pub fn deliveries(&self) -> u64 {
+        self.watches.iter().map(|it| it.deliveries).sum()
+    }
+
+    /// What CPU time is given per.
+    pub fn unit(&self) -> &'static str {
+        if self.watches.is_empty() { "answer" } else { "delivery" }
     }
 }
 
-impl fmt::Display for WatchReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, writes, watches, costs, .. } = self;
-        let mut table = Table::default();
-        table.row("server", &self.server);
-        let (count, connections) = (scenario.watchers, watches.connections);
-        let opened = format!("{count} on {connections} connections, {}", scenario.protocol);
-        table.row("watches", format!("{opened}, opened in {:.1} s", watches.open_seconds));
-        let Writes { due, attempted, succeeded, failed, .. } = writes;
-        table.row("writes", format!("{succeeded} of {due} due, {failed} failed"));
-        if attempted < due {
-            table.row("", format!("{} not begun in time", due - attempted));
+// === impl PhaseReport ===
+
+impl PhaseReport {
+    /// What happened between two samples; ends the boards' phase.
+    pub fn of(name: &str, board: &Board, begin: &Sample, end: &Sample) -> Self {
+        let groups = board.groups.iter().map(|it| (it.spec.name.clone(), it.delay.phase()));
+        let askings = board.askings.iter().map(|it| (it.spec.name.clone(), it.latency.phase()));
+        let churns = board.churns.iter().map(|it| (it.spec.name.clone(), it.latency.phase()));
+        let servers = end.servers.iter().zip(&begin.servers);
+        let cpu = |end: &crate::process::Usage, begin: &crate::process::Usage| {
+            end.cpu.saturating_sub(begin.cpu).as_secs_f64()
+        };
+        Self {
+            name: name.to_owned(),
+            seconds: end.at.duration_since(begin.at).as_secs_f64(),
+            server_cpu_seconds: servers.map(|(end, begin)| cpu(end, begin)).collect(),
+            server_resident: end.servers.iter().map(|usage| usage.resident).collect(),
+            own_cpu_seconds: cpu(&end.own, &begin.own),
+            delays: groups.chain(askings).chain(churns).collect(),
         }
-        for (reason, count) in &writes.failures {
-            table.row("", format!("{count} × {reason}"));
-        }
-        table.row("write latency", writes.latency);
-        let (deliveries, rate) = (watches.deliveries, watches.deliveries_per_second);
-        let megabytes = watches.bytes as f64 / 1e6;
-        table.row("deliveries", format!("{deliveries}, {rate:.0}/s, {megabytes:.1} MB"));
-        table.row("delivery delay", watches.delay);
-        table.row("last watcher", watches.last_watcher_delay);
-        let faults = &watches.faults;
-        table.row(
-            "faults",
-            format!(
-                "{} lost, {} duplicate, {} out of order, {} wrong, {} states differ ({} watchers)",
-                faults.lost,
-                faults.duplicate,
-                faults.out_of_order,
-                faults.wrong,
-                faults.state_differs,
-                watches.faulty
-            ),
-        );
-        table.row("reopened", watches.reopened);
-        for (reason, count) in &watches.broken {
-            table.row("gave up", format!("{count} × {reason}"));
-        }
-        costs.rows(&mut table, "delivery");
-        let interrupted = if self.interrupted { " (interrupted)" } else { "" };
-        let verdict = if self.passed() { "passed" } else { "FAILED" };
-        table.row("verdict", format!("{verdict}{interrupted}"));
-        write!(f, "{table}")
     }
 }

@@ -1,193 +1,234 @@
-//! What a run does: numbers within bounds.
+//! What a run does: phases one after the other, and workloads that go on during them.
 //!
-//! Every scenario ends: it is bounded in time, watchers, writes and bytes, whatever the flags say.
+//! Every scenario ends: it is bounded in time, watches, writes and objects, whatever the file says.
+//! A file that is wrong is refused before anything is connected to, with the line and what is
+//! allowed there.
 
-use std::time::Duration;
+mod check;
+pub mod quantity;
+pub mod template;
+pub mod workload;
 
-use serde::Serialize;
+use std::{fmt, fs, io, path::Path, time::Duration};
 
-use crate::{plan::Plan, scratch::Resource, transport::Protocol};
+use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
 
-const MAX_WATCHERS: u32 = 100_000;
-const MAX_WRITERS: u32 = 1_000;
-const MAX_CLIENTS: u32 = 10_000;
-const MAX_WRITES: u64 = 10_000_000;
-/// An object is at most 1.5 MiB on its way into etcd, a ConfigMap's data 1 MiB.
-const MAX_OBJECT_BYTES: usize = 1_000_000;
-const MAX_DURATION: Duration = Duration::from_secs(3600);
+use self::{
+    quantity::Period,
+    workload::{Fill, Workload},
+};
+use crate::transport::Protocol;
 
-/// Watchers and writers.
+/// Longest a run may be told to take.
+pub const MAX_TIME: Duration = Duration::from_secs(4 * 3600);
+const MAX_FILE: u64 = 1 << 20;
+
+/// A scenario.
 #[derive(Clone, Debug, Serialize)]
-pub struct WatchScenario {
-    /// What is watched.
-    pub resource: Resource,
-    /// Where; a namespace of the run's own if none is given.
-    pub namespace: Option<String>,
-    /// Labels that the watchers select and the objects carry.
-    pub label_selector: Option<String>,
-    /// How it is carried.
+#[serde(rename_all = "kebab-case")]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// What chance comes from.
+    pub seed: u64,
+    /// Protocol of workloads that name none.
     pub protocol: Protocol,
-    /// How many watches.
-    pub watchers: u32,
-    /// How many of them on one connection.
-    pub streams_per_connection: u32,
-    /// How many write; 0 for idle watches.
-    pub writers: u32,
-    /// Writes per second of all writers together.
-    pub rate: f64,
-    /// Bytes of data in each object.
-    pub object_bytes: usize,
-    /// How long writes are due.
-    pub duration: Duration,
+    /// The run is ended after this time, whatever it does.
+    pub time_limit: Period,
+    /// Objects made before the first phase and deleted at the end.
+    pub fill: Vec<Fill>,
+    /// One after the other.
+    pub phases: Vec<Phase>,
+    /// What goes on during them.
+    pub workloads: Vec<Workload>,
 }
 
-/// Clients that list.
-#[derive(Clone, Debug, Serialize)]
-pub struct ListScenario {
-    /// What is listed.
-    pub resource: Resource,
-    /// Where; everywhere if none is given.
-    pub namespace: Option<String>,
-    /// Which objects.
-    pub label_selector: Option<String>,
-    /// How it is carried.
-    pub protocol: Protocol,
-    /// How many clients, each with a connection of its own.
-    pub clients: u32,
-    /// The `resourceVersion` parameter.
-    pub resource_version: Option<String>,
-    /// Whether answers may be compressed.
-    pub gzip: bool,
-    /// Whether answers are to be Protobuf.
-    pub protobuf: bool,
-    /// For how long.
-    pub duration: Duration,
+/// A part of the run's time, which the report tells apart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// How long it lasts.
+    pub duration: Period,
 }
 
-/// A number out of bounds.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{flag}: allowed is {allowed}")]
-pub struct OutOfBounds {
-    flag: &'static str,
-    allowed: String,
+/// Why a scenario is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The file does not say what a scenario needs.
+    #[error("{0}")]
+    Form(String),
+    /// Fields do not go together.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
 }
 
-// === impl WatchScenario ===
+/// Fields that do not go together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}{field}: {reason}")]
+pub struct Problem {
+    place: Place,
+    field: &'static str,
+    reason: String,
+}
 
-impl WatchScenario {
-    /// Checks the bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Fill(usize),
+    Scenario,
+    Workload(usize, &'static str),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Written {
+    name: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default)]
+    protocol: Protocol,
+    #[serde(default = "one_hour")]
+    time_limit: Spanned<Period>,
+    #[serde(default)]
+    fill: Vec<Spanned<Fill>>,
+    phases: Vec<Phase>,
+    workloads: Vec<Spanned<Workload>>,
+}
+
+fn one_hour() -> Spanned<Period> {
+    let unknown = serde_saphyr::Location::UNKNOWN;
+    Spanned { value: Period::seconds(3600), referenced: unknown, defined: unknown }
+}
+
+// === impl Scenario ===
+
+impl Scenario {
+    /// Reads and checks a file.
     ///
     /// # Errors
-    /// Names the flag and what is allowed.
-    pub fn check(&self) -> Result<(), OutOfBounds> {
-        within("--watchers", self.watchers, 1, MAX_WATCHERS)?;
-        within("--streams-per-connection", self.streams_per_connection, 1, MAX_WATCHERS)?;
-        within("--writers", self.writers, 0, MAX_WRITERS)?;
-        within("--object-bytes", self.object_bytes, 0, MAX_OBJECT_BYTES)?;
-        within("--duration", self.duration, Duration::from_secs(1), MAX_DURATION)?;
-        if self.protocol == Protocol::Http1 && self.streams_per_connection != 1 {
-            return Err(OutOfBounds {
-                flag: "--streams-per-connection",
-                allowed: "1 with HTTP/1.1, which has no streams".to_owned(),
-            });
+    /// Names the file, the line and what is allowed there.
+    pub fn read(path: &Path) -> Result<Self, ScenarioError> {
+        let file = path.display().to_string();
+        let unreadable = |source| ScenarioError::Unreadable { path: file.clone(), source };
+        if fs::metadata(path).map_err(unreadable)?.len() > MAX_FILE {
+            return Err(ScenarioError::Form(format!(
+                "{file}: allowed are at most {MAX_FILE} bytes"
+            )));
         }
-        if self.writers == 0 {
-            return Ok(());
-        }
-        if !(self.rate.is_finite() && self.rate >= 0.01) {
-            let allowed = "at least 0.01 per second".to_owned();
-            return Err(OutOfBounds { flag: "--rate", allowed });
-        }
-        let writes = self.rate * self.duration.as_secs_f64();
-        if writes > MAX_WRITES as f64 {
-            let allowed = format!("a rate and a duration of at most {MAX_WRITES} writes");
-            return Err(OutOfBounds { flag: "--rate", allowed });
-        }
-        Ok(())
+        Self::parse(&file, &fs::read_to_string(path).map_err(unreadable)?)
     }
 
-    /// The writes, if there are any.
-    pub fn plan(&self) -> Option<Plan> {
-        (self.writers > 0).then(|| Plan::new(self.writers, self.rate))
-    }
-
-    /// How many writes are due.
-    pub fn writes(&self) -> u64 {
-        self.plan().map_or(0, |plan| {
-            (0..self.writers).map(|writer| plan.count(writer, self.duration)).sum()
-        })
-    }
-
-    /// How many connections the watches take.
-    pub const fn connections(&self) -> u32 {
-        self.watchers.div_ceil(self.streams_per_connection)
-    }
-}
-
-// === impl ListScenario ===
-
-impl ListScenario {
-    /// Checks the bounds.
+    /// Reads and checks a text; `file` is what errors call it.
     ///
     /// # Errors
-    /// Names the flag and what is allowed.
-    pub fn check(&self) -> Result<(), OutOfBounds> {
-        within("--clients", self.clients, 1, MAX_CLIENTS)?;
-        within("--duration", self.duration, Duration::from_secs(1), MAX_DURATION)
+    /// Names the file, the line and what is allowed there.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        let at = |line: u64, column: u64, reason: &str| {
+            let quoted =
+                usize::try_from(line).ok().and_then(|it| text.lines().nth(it.checked_sub(1)?));
+            let quoted = quoted.map_or_else(String::new, |it| format!("\n    {}", it.trim()));
+            ScenarioError::Form(format!("{file}:{line}:{column}: {reason}{quoted}"))
+        };
+        let written: Written =
+            serde_saphyr::from_str(text).map_err(|error| match error.location() {
+                Some(place) => {
+                    let message = error.without_snippet().to_string();
+                    let message = message.split(" at line ").next().unwrap_or(&message);
+                    at(place.line(), place.column(), message)
+                }
+                None => ScenarioError::Form(format!("{file}: {}", error.without_snippet())),
+            })?;
+        let limit = written.time_limit.referenced;
+        let fills: Vec<_> = written.fill.iter().map(|it| it.referenced).collect();
+        let workloads: Vec<_> = written.workloads.iter().map(|it| it.referenced).collect();
+        let mut scenario = Self {
+            name: written.name,
+            description: written.description,
+            seed: written.seed,
+            protocol: written.protocol,
+            time_limit: written.time_limit.value,
+            fill: written.fill.into_iter().map(|it| it.value).collect(),
+            phases: written.phases,
+            workloads: written.workloads.into_iter().map(|it| it.value).collect(),
+        };
+        scenario.give_names();
+        scenario.check().map_err(|problem| {
+            let place = match problem.place {
+                Place::Fill(index) => fills[index],
+                Place::Workload(index, _) => workloads[index],
+                Place::Scenario => limit,
+            };
+            if place == serde_saphyr::Location::UNKNOWN {
+                return ScenarioError::Form(format!("{file}: {problem}"));
+            }
+            at(place.line(), place.column(), &problem.to_string())
+        })?;
+        Ok(scenario)
+    }
+
+    /// Names the workloads that have no name after their kind.
+    pub fn give_names(&mut self) {
+        let kinds: Vec<&str> = self.workloads.iter().map(Workload::kind).collect();
+        for (index, workload) in self.workloads.iter_mut().enumerate() {
+            if workload.name().is_empty() {
+                let before = kinds[..index].iter().filter(|kind| **kind == kinds[index]).count();
+                let number = if before == 0 { String::new() } else { format!("-{}", before + 1) };
+                *workload.name_mut() = format!("{}{number}", kinds[index]);
+            }
+        }
+    }
+
+    /// The phases' time together.
+    pub fn duration(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.duration.0).sum()
+    }
+
+    /// When a workload of these phases begins and ends, from the first phase's beginning.
+    pub fn span(&self, phases: &[String]) -> (Duration, Duration) {
+        let Some(first) =
+            self.phases.iter().position(|it| phases.is_empty() || it.name == phases[0])
+        else {
+            return (Duration::ZERO, Duration::ZERO);
+        };
+        let count = if phases.is_empty() { self.phases.len() } else { phases.len() };
+        let sum = |phases: &[Phase]| phases.iter().map(|phase| phase.duration.0).sum();
+        let last = (first + count).min(self.phases.len());
+        (sum(&self.phases[..first]), sum(&self.phases[..last]))
     }
 }
 
-fn within<T: PartialOrd + std::fmt::Debug + Copy>(
-    flag: &'static str,
-    value: T,
-    least: T,
-    most: T,
-) -> Result<(), OutOfBounds> {
-    if (least..=most).contains(&value) {
-        return Ok(());
+// === impl Problem ===
+
+impl Problem {
+    /// The field that is wrong.
+    pub const fn field(&self) -> &'static str {
+        self.field
     }
-    Err(OutOfBounds { flag, allowed: format!("{least:?} to {most:?}") })
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fill(index) => write!(f, "fill {}: ", index + 1),
+            Self::Scenario => Ok(()),
+            Self::Workload(index, kind) => write!(f, "workload {} ({kind}): ", index + 1),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scenario() -> WatchScenario {
-        WatchScenario {
-            resource: Resource::Configmaps,
-            namespace: None,
-            label_selector: None,
-            protocol: Protocol::Http2,
-            watchers: 101,
-            streams_per_connection: 50,
-            writers: 4,
-            rate: 20.0,
-            object_bytes: 5000,
-            duration: Duration::from_secs(10),
-        }
-    }
-
-    #[test]
-    fn counts_connections_and_writes() {
-        assert_eq!(scenario().check(), Ok(()));
-        assert_eq!((scenario().connections(), scenario().writes()), (3, 200));
-        assert_eq!(WatchScenario { writers: 0, rate: 0.0, ..scenario() }.writes(), 0);
-    }
-
-    #[test]
-    fn what_is_not_bounded_is_refused() {
-        for (flag, scenario) in [
-            ("--watchers", WatchScenario { watchers: 0, ..scenario() }),
-            ("--writers", WatchScenario { writers: 5_000, ..scenario() }),
-            ("--rate", WatchScenario { rate: f64::NAN, ..scenario() }),
-            ("--rate", WatchScenario { rate: f64::INFINITY, ..scenario() }),
-            ("--rate", WatchScenario { rate: 1e9, ..scenario() }),
-            ("--object-bytes", WatchScenario { object_bytes: 2 << 20, ..scenario() }),
-            ("--duration", WatchScenario { duration: Duration::MAX, ..scenario() }),
-            ("--streams-per-connection", WatchScenario { protocol: Protocol::Http1, ..scenario() }),
-        ] {
-            assert_eq!(scenario.check().unwrap_err().flag, flag);
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,6 @@
 //! The endpoint under test: where it is, whom we trust there and who we are.
 //!
-//! Guarantees: a server that is not on this machine is refused unless the user says that the cluster
-//! is theirs, and what was checked are the very addresses that are connected to later. The
+//! Guarantees: a server that is not on this machine is refused unless the user allows it, and what was checked are the very addresses that are connected to later. The
 //! credential is read once and never printed.
 
 use std::{fmt, io, net::SocketAddr, path::Path, sync::Arc};
@@ -39,7 +38,7 @@ pub struct Access<'a> {
     pub token_file: Option<&'a Path>,
     /// `--certificate-authority`
     pub certificate_authority: Option<&'a Path>,
-    /// `--i-own-this-cluster`
+    /// `--allow-remote`
     pub any_server: bool,
 }
 
@@ -61,7 +60,7 @@ pub enum TargetError {
     /// The address is not on this machine.
     #[error(
         "{host} is not this machine ({address}): a load test can bring a cluster down. Only \
-         loopback addresses are allowed without --i-own-this-cluster"
+         loopback addresses are allowed without --allow-remote"
     )]
     NotLoopback {
         /// The host of the endpoint.

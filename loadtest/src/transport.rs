@@ -13,17 +13,21 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::target::Target;
 
 /// Longest wait for a connection.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
-/// Windows as client-go's HTTP/2 has them.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 1 << 30;
+const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much an HTTP/2 server may send ahead of what was read: per stream and per connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    stream: u32,
+    connection: u32,
+}
 
 /// One request, with the path and query that it is for.
 #[derive(Clone, Debug)]
@@ -54,15 +58,16 @@ pub trait Connection: Send + Sync {
 }
 
 /// The protocols spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
 pub enum Protocol {
     /// One request at a time on a connection.
     #[value(name = "http1")]
-    #[serde(rename = "HTTP/1.1")]
+    #[serde(rename = "http1")]
     Http1,
     /// Many streams on a connection.
+    #[default]
     #[value(name = "http2")]
-    #[serde(rename = "HTTP/2")]
+    #[serde(rename = "http2")]
     Http2,
 }
 
@@ -75,6 +80,9 @@ pub enum TransportError {
     /// The answer is not what Kubernetes answers.
     #[error("not the expected JSON: {0}")]
     Form(#[source] serde_json::Error),
+    /// What was to be deleted is still there.
+    #[error("{0}")]
+    Left(String),
     /// HTTP failed.
     #[error("HTTP: {}", chain(.0))]
     Http(#[from] hyper::Error),
@@ -105,6 +113,7 @@ pub enum TransportError {
 pub struct Tcp {
     target: Arc<Target>,
     protocol: Protocol,
+    windows: Windows,
     connector: TlsConnector,
 }
 
@@ -116,6 +125,26 @@ struct Http1 {
 struct Http2 {
     target: Arc<Target>,
     sender: http2::SendRequest<Full<Bytes>>,
+}
+
+/// Opens connections of a protocol: the place where another protocol is added.
+pub fn open(target: &Arc<Target>, protocol: Protocol, windows: Windows) -> Arc<dyn Transport> {
+    match protocol {
+        Protocol::Http1 | Protocol::Http2 => {
+            Arc::new(Tcp::new(Arc::clone(target), protocol, windows))
+        }
+    }
+}
+
+// === impl Windows ===
+
+impl Windows {
+    /// As client-go's HTTP/2 has them: never what limits a list.
+    pub const LIST: Self = Self { stream: 4 << 20, connection: 1 << 30 };
+    /// For a watch whose events are read as they come: room for bursts, memory for none.
+    pub const WATCH: Self = Self { stream: 1 << 20, connection: 64 << 20 };
+    /// For a watch that is read slowly: the server is to feel it.
+    pub const SLOW: Self = Self { stream: 64 << 10, connection: 64 << 20 };
 }
 
 // === impl Protocol ===
@@ -180,13 +209,13 @@ impl Call {
 
 impl Tcp {
     /// For an endpoint.
-    pub fn new(target: Arc<Target>, protocol: Protocol) -> Self {
+    pub fn new(target: Arc<Target>, protocol: Protocol, windows: Windows) -> Self {
         let offered: &[u8] = match protocol {
             Protocol::Http1 => b"http/1.1",
             Protocol::Http2 => b"h2",
         };
         let connector = TlsConnector::from(target.tls(offered));
-        Self { target, protocol, connector }
+        Self { target, protocol, windows, connector }
     }
 
     async fn open(&self) -> Result<TlsStream<TcpStream>, TransportError> {
@@ -215,8 +244,11 @@ impl Tcp {
             }
             Protocol::Http2 => {
                 let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-                    .initial_stream_window_size(STREAM_WINDOW)
-                    .initial_connection_window_size(CONNECTION_WINDOW)
+                    .initial_stream_window_size(self.windows.stream)
+                    .initial_connection_window_size(self.windows.connection)
+                    // A header list of a Kubernetes answer has a few hundred bytes.
+                    .max_header_list_size(16 << 10)
+                    .max_send_buf_size(64 << 10)
                     .handshake(io)
                     .await?;
                 tokio::spawn(connection);
@@ -279,6 +311,46 @@ pub async fn exchange(
     }
     let message = String::from_utf8_lossy(&body).chars().take(300).collect();
     Err(TransportError::Status { method, path, status, message })
+}
+
+/// Sends a request and reads the whole answer without keeping it; gives its number of bytes.
+///
+/// # Errors
+/// As [`exchange`].
+pub async fn drain(
+    connection: &dyn Connection,
+    call: Call,
+    patience: Duration,
+) -> Result<u64, TransportError> {
+    let (method, path) = (call.method.clone(), call.target.clone());
+    let whole = async {
+        let answer = connection.send(call).await?;
+        if !answer.status().is_success() {
+            return Err(refused(method, path, answer).await?);
+        }
+        let mut body = answer.into_body();
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            bytes += frame?.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        Ok(bytes)
+    };
+    timeout(patience, whole).await.unwrap_or(Err(TransportError::Timeout(patience)))
+}
+
+/// The error that an answer without success stands for.
+///
+/// # Errors
+/// When the answer cannot be read.
+pub async fn refused(
+    method: Method,
+    path: String,
+    answer: Answer,
+) -> Result<TransportError, TransportError> {
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    let message = String::from_utf8_lossy(&body).chars().take(300).collect();
+    Ok(TransportError::Status { method, path, status, message })
 }
 
 fn boxed(response: Response<hyper::body::Incoming>) -> Answer {

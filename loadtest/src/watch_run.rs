@@ -1,104 +1,61 @@
-//! One watch run from beginning to end: open, write, drain, compare, clean up.
-//!
-//! Guarantees: whatever happens after the scratch namespace exists, the run's objects are deleted
-//! before it returns; a stop by the user ends the writing at once and everything else in order. Ends
-//! within the scenario's duration plus some minutes of bounded waits.
+//! The short form of a scenario with one workload of watches and one churn.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
 use tokio_util::sync::CancellationToken;
 
+pub use crate::engine::RunError;
 use crate::{
-    accounting::{Accounting, Work},
-    board::Board,
-    history::{Faults, Written},
-    lag::LagMeter,
-    process::ProcessError,
-    progress::Progress,
-    report::{WatchReport, Watches, Writes},
-    scenario::{OutOfBounds, WatchScenario},
-    scratch::{BadSelector, Scratch, State},
-    slot::Slot,
+    accounting::Accounting,
+    engine,
+    report::RunReport,
+    resource::{Kind, Resource},
+    scenario::{
+        Phase, Scenario,
+        quantity::{Period, Size},
+        template::Template,
+        workload::{Churn, Watching, Workload},
+    },
     target::Target,
-    transport::{Connection, Protocol, Tcp, Transport, TransportError},
-    watcher::{WatchError, Watcher},
-    writer::{Writer, WriterLog},
+    transport::Protocol,
 };
 
-/// Writers on one HTTP/2 connection.
-const WRITERS_PER_CONNECTION: usize = 50;
-/// Time for memory to settle after the watches are open.
-const SETTLE: Duration = Duration::from_secs(1);
-/// The drain ends when nothing came for so long, and after this at the latest.
-const DRAIN_SILENCE: Duration = Duration::from_secs(3);
-const DRAIN_LIMIT: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);
-const MAX_REASONS: usize = 10;
-
-/// Why there is no result.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The scenario is not allowed.
-    #[error(transparent)]
-    Bounds(#[from] OutOfBounds),
-    /// Objects may be left behind.
-    #[error("namespace {namespace}: the run's objects could not be deleted: {source}")]
-    CleanUp {
-        /// Where they are.
-        namespace: String,
-        /// Why.
-        source: TransportError,
-    },
-    /// Not all watches could be opened.
-    #[error(
-        "{opened} of {watchers} watches opened ({reason}); does the server allow \
-         --streams-per-connection {streams}?"
-    )]
-    NotOpened {
-        /// So many were.
-        opened: u64,
-        /// So many should be.
-        watchers: u32,
-        /// On each connection.
-        streams: u32,
-        /// Of one that was not.
-        reason: String,
-    },
-    /// A `--server-pid` is not there.
-    #[error("--server-pid: {0}")]
-    Process(#[from] ProcessError),
-    /// The label selector cannot be used.
-    #[error(transparent)]
-    Selector(#[from] BadSelector),
-    /// A task of the run failed, which is a bug.
-    #[error("a task ended unexpectedly: {0}")]
-    Task(#[from] tokio::task::JoinError),
-    /// The server did not do what the run needs.
-    #[error(transparent)]
-    Transport(#[from] TransportError),
+/// Watchers and writers.
+#[derive(Clone, Debug)]
+pub struct WatchScenario {
+    /// What is watched and written.
+    pub kind: Kind,
+    /// Where; a namespace of the run's own if none is given.
+    pub namespace: Option<String>,
+    /// Labels that the watchers select and the objects carry: `KEY=VALUE[,KEY=VALUE…]`.
+    pub label_selector: Option<String>,
+    /// How it is carried.
+    pub protocol: Protocol,
+    /// How many watches.
+    pub watchers: u32,
+    /// How many of them on one connection.
+    pub streams_per_connection: u32,
+    /// How many write at once; 0 for idle watches.
+    pub writers: u32,
+    /// How many objects they write in turn.
+    pub objects: u32,
+    /// Writes per second of all writers together.
+    pub rate: f64,
+    /// Bytes of each object.
+    pub object_bytes: usize,
+    /// How long writes are due.
+    pub duration: Duration,
 }
 
-/// A run whose namespace exists.
-struct Run<'a> {
-    scenario: &'a WatchScenario,
-    scratch: Arc<Scratch>,
-    board: Arc<Board>,
-    transport: Arc<dyn Transport>,
-    accounting: &'a Accounting,
-    stop: &'a CancellationToken,
-    /// Ends the watchers.
-    done: CancellationToken,
+/// What cannot be made a scenario of.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{flag}: {reason}")]
+pub struct BadFlag {
+    /// Which flag.
+    pub flag: &'static str,
+    /// What is allowed.
+    pub reason: String,
 }
-
-type Watched = (Watcher, Option<WatchError>);
 
 /// Runs a scenario against an endpoint until it ends or `stop` is cancelled.
 ///
@@ -109,263 +66,144 @@ pub async fn run(
     scenario: &WatchScenario,
     accounting: &Accounting,
     stop: &CancellationToken,
-) -> Result<WatchReport, RunError> {
-    scenario.check()?;
-    let transport: Arc<dyn Transport> = Arc::new(Tcp::new(Arc::clone(target), scenario.protocol));
-    let scratch = Arc::new(Scratch::new(
-        scenario.resource,
-        scenario.namespace.as_deref(),
-        scenario.label_selector.as_deref(),
-        scenario.object_bytes,
-    )?);
-    scratch.set_up(&*transport.connect().await?).await?;
-    let run = Run {
-        scenario,
-        scratch: Arc::clone(&scratch),
-        board: Arc::new(Board::new(scenario.plan(), scenario.writes())),
-        transport: Arc::clone(&transport),
-        accounting,
-        stop,
-        done: CancellationToken::new(),
-    };
-    let result = Box::pin(run.measure(target.endpoint().label().to_string())).await;
-    run.done.cancel();
-    let cleaned = async { scratch.clean_up(&*transport.connect().await?).await }.await;
-    let report = result?;
-    cleaned.map_err(|source| {
-        let namespace = scratch.namespace().to_owned();
-        RunError::CleanUp { namespace, source }
-    })?;
-    Ok(report)
+) -> anyhow::Result<RunReport> {
+    let scenario = scenario.scenario()?;
+    Ok(Box::pin(engine::run(target, &scenario, accounting, stop)).await?)
 }
 
-// === impl Run ===
+// === impl WatchScenario ===
 
-impl Run<'_> {
-    async fn measure(&self, server: String) -> Result<WatchReport, RunError> {
-        let control = self.transport.connect().await?;
-        let revision = self.scratch.state(&*control).await?.revision;
-        let before = self.accounting.sample()?;
-        let _progress = Progress::start(Arc::clone(&self.board), self.accounting.clone());
-        let started = Instant::now();
-        let mut watchers = self.spawn_watchers(&revision);
-        self.wait_until_open(&mut watchers).await?;
-        let open_seconds = started.elapsed().as_secs_f64();
-        sleep(SETTLE).await;
-
-        let lag = LagMeter::start();
-        let idle = self.accounting.sample()?;
-        let logs = self.write().await?;
-        if self.scenario.writers == 0 {
-            self.unless_stopped(sleep(self.scenario.duration)).await;
-        }
-        self.drain().await;
-        let end = self.accounting.sample()?;
-        let loop_lag = lag.summary();
-
-        let state = self.final_state(&control).await?;
-        self.done.cancel();
-        let mut watched = Vec::with_capacity(watchers.len());
-        while let Some(ended) = watchers.join_next().await {
-            watched.push(ended?);
-        }
-        let (written, writes) = self.writes(logs);
-        let work = self.work();
-        let costs = self.accounting.costs(&[before, idle, end], work, loop_lag);
-        let watches = self.watches(watched, &written, &state, open_seconds, costs.seconds);
-        Ok(WatchReport {
-            server,
-            scenario: self.scenario.clone(),
-            interrupted: self.stop.is_cancelled(),
-            writes,
-            watches,
-            costs,
-        })
-    }
-
-    fn spawn_watchers(&self, revision: &str) -> JoinSet<Watched> {
-        let mut watchers = JoinSet::new();
-        let mut slot = Arc::new(Slot::new(Arc::clone(&self.transport)));
-        for number in 0..self.scenario.watchers {
-            if number % self.scenario.streams_per_connection == 0 {
-                slot = Arc::new(Slot::new(Arc::clone(&self.transport)));
-            }
-            let mut watcher = Watcher::new(
-                number as usize,
-                Arc::clone(&slot),
-                Arc::clone(&self.scratch),
-                Arc::clone(&self.board),
-                revision.to_owned(),
-            );
-            let (done, board) = (self.done.clone(), Arc::clone(&self.board));
-            watchers.spawn(async move {
-                let reason = done.run_until_cancelled(watcher.run()).await;
-                if reason.is_some() {
-                    board.broken.add(1);
-                }
-                (watcher, reason)
-            });
-        }
-        watchers
-    }
-
-    async fn wait_until_open(&self, watchers: &mut JoinSet<Watched>) -> Result<(), RunError> {
-        let wanted = u64::from(self.scenario.watchers);
-        let patience = Duration::from_secs(40 + wanted / 100);
-        let open = async {
-            while self.board.opened.count() < wanted
-                && self.board.broken.count() == 0
-                && !self.stop.is_cancelled()
-            {
-                sleep(POLL).await;
-            }
+impl WatchScenario {
+    /// As a scenario for the engine.
+    ///
+    /// # Errors
+    /// Names the flag and what is allowed.
+    pub fn scenario(&self) -> Result<Scenario, BadFlag> {
+        let bad = |flag, reason: &str| BadFlag { flag, reason: reason.to_owned() };
+        let within = |flag, number: u32, least: u32, most: u32| {
+            let allowed = || bad(flag, &format!("allowed is {least} to {most}"));
+            (least..=most).contains(&number).then_some(()).ok_or_else(allowed)
         };
-        // The count says how it ended.
-        let _in_time = timeout(patience, open).await;
-        let opened = self.board.opened.count();
-        if opened >= wanted && self.board.broken.count() == 0 {
-            return Ok(());
+        within("--watchers", self.watchers, 1, crate::scenario::workload::MAX_WATCHERS)?;
+        within("--streams-per-connection", self.streams_per_connection, 1, 100_000)?;
+        within("--writers", self.writers, 0, 1_000)?;
+        within("--objects", self.objects, 1, crate::scenario::workload::MAX_OBJECTS)?;
+        if self.writers > 0 && !(0.01..=100_000.0).contains(&self.rate) {
+            return Err(bad("--rate", "allowed is 0.01 to 100000 per second"));
         }
-        let mut reason = "no answer in time".to_owned();
-        while let Some(ended) = watchers.try_join_next() {
-            if let (_, Some(error)) = ended? {
-                reason = error.to_string();
+        if self.duration < Duration::from_secs(1) {
+            return Err(bad("--duration", "allowed is at least 1s"));
+        }
+        if self.protocol == Protocol::Http1 && self.streams_per_connection != 1 {
+            let reason = "allowed is 1 with HTTP/1.1, which has no streams";
+            return Err(bad("--streams-per-connection", reason));
+        }
+        let resource = Resource::of(self.kind);
+        let namespace = self.namespace.as_deref().unwrap_or("watchgate-loadtest-{run}");
+        let template =
+            |flag, text: &str| Template::parse(text).map_err(|reason| BadFlag { flag, reason });
+        let namespace = Some(template("--namespace", namespace)?).filter(|_| resource.namespaced());
+        let mut watching = Watching::new("watchers", self.watchers, resource.clone());
+        watching.namespace.clone_from(&namespace);
+        watching.streams_per_connection = Some(self.streams_per_connection);
+        let mut workloads = Vec::new();
+        let mut churn = Churn::new("writers", resource, self.rate);
+        if let Some(selector) = &self.label_selector {
+            watching.label_selector = Some(template("--label-selector", selector)?);
+            for (key, value) in equalities(selector)? {
+                churn.labels.insert(key.to_owned(), template("--label-selector", value)?);
             }
         }
-        Err(RunError::NotOpened {
-            opened,
-            watchers: self.scenario.watchers,
-            streams: self.scenario.streams_per_connection,
-            reason,
-        })
+        workloads.push(Workload::Watchers(watching));
+        if self.writers > 0 {
+            churn.writers = self.writers;
+            churn.objects = self.objects;
+            churn.object_size = Size(self.object_bytes);
+            churn.namespace = namespace;
+            workloads.push(Workload::Churn(churn));
+        }
+        Ok(short("watch", self.protocol, self.duration, workloads))
     }
+}
 
-    /// Lets the writers do their plan, and gives what each did.
-    async fn write(&self) -> Result<Vec<WriterLog>, RunError> {
-        let Some(plan) = self.scenario.plan() else { return Ok(Vec::new()) };
-        let per_connection = match self.scenario.protocol {
-            Protocol::Http1 => 1,
-            Protocol::Http2 => WRITERS_PER_CONNECTION,
-        };
-        let slots: Vec<_> = (0..self.scenario.writers as usize)
-            .step_by(per_connection)
-            .map(|_| Arc::new(Slot::new(Arc::clone(&self.transport))))
-            .collect();
-        for slot in &slots {
-            slot.connection(None).await?;
-        }
-        self.board.start();
-        let mut tasks = JoinSet::new();
-        for number in 0..self.scenario.writers {
-            let slot = Arc::clone(&slots[number as usize / per_connection]);
-            let (scratch, board) = (Arc::clone(&self.scratch), Arc::clone(&self.board));
-            let mut writer = Writer::new(number, plan, slot, scratch, board);
-            let (stop, duration) = (self.stop.clone(), self.scenario.duration);
-            tasks.spawn(async move {
-                let _ended = stop.run_until_cancelled(writer.run(duration)).await;
-                (number, writer.log)
-            });
-        }
-        let mut logs = BTreeMap::new();
-        while let Some(ended) = tasks.join_next().await {
-            let (number, log) = ended?;
-            logs.insert(number, log);
-        }
-        Ok(logs.into_values().collect())
+/// A scenario of one phase.
+pub(crate) fn short(
+    name: &str,
+    protocol: Protocol,
+    duration: Duration,
+    workloads: Vec<Workload>,
+) -> Scenario {
+    Scenario {
+        name: name.to_owned(),
+        description: String::new(),
+        seed: 0,
+        protocol,
+        time_limit: Period(crate::scenario::MAX_TIME),
+        fill: Vec::new(),
+        phases: vec![Phase { name: "load".to_owned(), duration: Period(duration) }],
+        workloads,
     }
+}
 
-    /// Waits until every watcher has seen every write, or nothing comes any more.
-    async fn drain(&self) {
-        let watchers = u64::from(self.scenario.watchers);
-        let started = Instant::now();
-        let (mut last, mut changed) = (self.board.deliveries.count(), Instant::now());
-        while last < self.board.written.count() * watchers
-            && changed.elapsed() < DRAIN_SILENCE
-            && started.elapsed() < DRAIN_LIMIT
-        {
-            sleep(POLL).await;
-            let now = self.board.deliveries.count();
-            if now > last {
-                (last, changed) = (now, Instant::now());
-            }
-        }
-    }
+fn equalities(selector: &str) -> Result<Vec<(&str, &str)>, BadFlag> {
+    let bad = || BadFlag {
+        flag: "--label-selector",
+        reason: format!(
+            "{selector:?}: allowed is KEY=VALUE[,KEY=VALUE…], which the objects then carry"
+        ),
+    };
+    let terms = selector.split(',').map(|part| {
+        let (key, value) = part.split_once('=').ok_or_else(bad)?;
+        let value = value.strip_prefix('=').unwrap_or(value);
+        let plain = !key.is_empty() && !key.contains(['!', ' ', '(']) && !value.contains('=');
+        plain.then_some((key, value)).ok_or_else(bad)
+    });
+    terms.collect()
+}
 
-    /// The server's state, by a connection that may have died under load.
-    async fn final_state(&self, control: &Arc<dyn Connection>) -> Result<State, RunError> {
-        match self.scratch.state(&**control).await {
-            Err(TransportError::Http(_)) => {
-                Ok(self.scratch.state(&*self.transport.connect().await?).await?)
-            }
-            other => Ok(other?),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags() -> WatchScenario {
+        WatchScenario {
+            kind: Kind::ConfigMap,
+            namespace: None,
+            label_selector: Some("a=b,c==d".to_owned()),
+            protocol: Protocol::Http2,
+            watchers: 101,
+            streams_per_connection: 50,
+            writers: 4,
+            objects: 32,
+            rate: 20.0,
+            object_bytes: 5000,
+            duration: Duration::from_secs(10),
         }
     }
 
-    async fn unless_stopped(&self, future: impl Future<Output = ()>) {
-        let _ended = self.stop.run_until_cancelled(future).await;
+    #[test]
+    fn flags_become_a_scenario_that_is_allowed() {
+        let scenario = flags().scenario().unwrap();
+        assert_eq!(scenario.check(), Ok(()));
+        assert_eq!(scenario.workloads.len(), 2);
+        let idle = WatchScenario { writers: 0, rate: 0.0, ..flags() };
+        assert_eq!(idle.scenario().unwrap().workloads.len(), 1);
     }
 
-    fn work(&self) -> Work {
-        let watches = u64::from(self.scenario.watchers);
-        Work { watches, deliveries: self.board.deliveries.count() }
-    }
-
-    fn writes(&self, logs: Vec<WriterLog>) -> (Written, Writes) {
-        let mut written = Written { attempted: Vec::new(), uncertain: HashSet::new() };
-        let mut failures: BTreeMap<String, u64> = BTreeMap::new();
-        for log in logs {
-            written.attempted.push(log.attempted);
-            written.uncertain.extend(log.uncertain);
-            for (reason, count) in log.reasons {
-                *failures.entry(reason).or_default() += count;
-            }
+    #[test]
+    fn what_is_not_bounded_is_refused() {
+        for (flag, flags) in [
+            ("--watchers", WatchScenario { watchers: 0, ..flags() }),
+            ("--writers", WatchScenario { writers: 5_000, ..flags() }),
+            ("--rate", WatchScenario { rate: f64::NAN, ..flags() }),
+            ("--rate", WatchScenario { rate: -1.0, ..flags() }),
+            ("--duration", WatchScenario { duration: Duration::ZERO, ..flags() }),
+            ("--streams-per-connection", WatchScenario { protocol: Protocol::Http1, ..flags() }),
+        ] {
+            assert_eq!(flags.scenario().unwrap_err().flag, flag);
         }
-        let writes = Writes {
-            due: self.scenario.writes(),
-            attempted: written.attempted.iter().sum(),
-            succeeded: self.board.written.count(),
-            failed: self.board.failed.count(),
-            failures,
-            latency: self.board.write.summary(),
-        };
-        (written, writes)
-    }
-
-    fn watches(
-        &self,
-        watched: Vec<Watched>,
-        written: &Written,
-        state: &State,
-        open_seconds: f64,
-        seconds: f64,
-    ) -> Watches {
-        let mut faults = Faults::default();
-        let mut broken: BTreeMap<String, u64> = BTreeMap::new();
-        let (mut faulty, mut reopened) = (0, 0);
-        for (watcher, reason) in watched {
-            reopened += watcher.opened.saturating_sub(1);
-            let found = watcher.history.finish(written, &state.objects);
-            faulty += u64::from(!found.none());
-            faults.add(&found);
-            if let Some(reason) = reason.map(|reason| reason.to_string()) {
-                let full = broken.len() >= MAX_REASONS && !broken.contains_key(&reason);
-                *broken.entry(if full { "others".to_owned() } else { reason }).or_default() += 1;
-            }
-        }
-        let board = &self.board;
-        Watches {
-            connections: self.scenario.connections(),
-            open_seconds,
-            reopened,
-            broken,
-            faulty,
-            faults,
-            deliveries: board.deliveries.count(),
-            deliveries_per_second: board.deliveries.count() as f64 / seconds.max(0.001),
-            foreign: board.foreign.count(),
-            bytes: board.bytes.count(),
-            delay: board.delivery.summary(),
-            last_watcher_delay: board.last_watcher.summary(self.scenario.watchers),
+        for selector in ["", "a", "a!=b", "a in (b)", "=b", "a=b=c"] {
+            assert!(equalities(selector).is_err(), "{selector}");
         }
     }
 }

@@ -1,43 +1,71 @@
 //! One generated watcher: keeps a watch open and checks what comes.
 //!
-//! A watch that ends in order or breaks is opened again where it stopped, as an informer does. It
-//! gives up when the server no longer has that place (410), when what comes is no watch, or after
-//! five failures in a row; everything it then misses is counted as lost.
+//! A watch that ends in order, breaks or is ended by a herd is opened again where it stopped, as an
+//! informer does. The watcher gives up when the server no longer has that place (410), when what
+//! comes is no watch, or after five failures in a row; everything it then misses is counted as lost.
+
+mod listing;
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
+use http::{Method, StatusCode, header};
 use http_body_util::BodyExt as _;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, sleep_until, timeout},
+};
 
 use crate::{
-    board::Board,
-    event::{BadEvent, Lines, WatchEvent},
+    board::{Board, Group, Herding},
+    calls::Reading,
+    event::{BadEvent, WHOLE_EVERY, WatchEvent, frames::Frames},
     history::History,
-    scratch::Scratch,
+    scenario::workload::Start,
     slot::Slot,
-    transport::{Answer, Connection, TransportError},
+    transport::{Answer, Connection, TransportError, refused},
 };
 
 /// Longest wait for the head of a watch: the server sends it before the first event.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_FAILURES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A watcher.
 pub struct Watcher {
-    number: usize,
-    slot: Arc<Slot>,
-    scratch: Arc<Scratch>,
+    /// What it is.
+    pub identity: Identity,
     board: Arc<Board>,
-    revision: String,
+    /// Where the next watch begins; `None` for the state.
+    revision: Option<u64>,
+    /// When it was to begin, until it has everything there was then.
+    due: Option<Instant>,
     /// What it saw.
     pub history: History,
     /// How often it opened its watch.
     pub opened: u64,
+    frames: u64,
+}
+
+/// What a watcher is.
+pub struct Identity {
+    /// Its number in its group.
+    pub number: u32,
+    /// The group.
+    pub group: Arc<Group>,
+    /// Its connection, which others may share.
+    pub slot: Arc<Slot>,
+    /// Where it watches.
+    pub namespace: Option<String>,
+    /// Which labels.
+    pub label_selector: Option<String>,
+    /// Which fields.
+    pub field_selector: Option<String>,
+    /// Whether it reads slowly.
+    pub slow: bool,
 }
 
 /// Why a watch cannot go on.
@@ -49,36 +77,55 @@ pub enum WatchError {
     /// The server ended it with an `ERROR` event, or answered with an error.
     #[error("the server ended the watch: {0} {1}")]
     Ended(u16, String),
+    /// The answer is compressed in a way that was not asked for, or does not decompress.
+    #[error("the answer's encoding: {0}")]
+    Encoding(String),
     /// The connection failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
 }
 
+enum End {
+    Herd(Herding),
+    Server,
+}
+
 // === impl Watcher ===
 
 impl Watcher {
-    /// The `number`th watcher, from after a resource version on.
+    /// A watcher that begins at `due`, after a resource version or with the state.
     pub fn new(
-        number: usize,
-        slot: Arc<Slot>,
-        scratch: Arc<Scratch>,
+        identity: Identity,
         board: Arc<Board>,
-        revision: String,
+        history: History,
+        revision: Option<u64>,
+        due: Instant,
     ) -> Self {
-        let history = History::new(board.plan.map_or(0, |plan| plan.writers()));
-        Self { number, slot, scratch, board, revision, history, opened: 0 }
+        let due = Some(due);
+        Self { identity, board, revision, due, history, opened: 0, frames: 0 }
     }
 
     /// Watches until it has to give up; gives the reason. Drop the future to stop it: the watcher
     /// keeps what it saw.
     pub async fn run(&mut self) -> WatchError {
+        if let Some(due) = self.due {
+            sleep_until(due.into()).await;
+        }
+        let group = Arc::clone(&self.identity.group);
+        let mut herd = group.herded.then(|| group.herd.subscribe());
         let mut failures = 0;
         let mut lost = None;
+        let mut since = None;
         loop {
             let opened = self.opened;
-            let (connection, ended) = self.watch(lost.as_ref()).await;
+            let (connection, ended) = self.watch(lost.as_ref(), since.take(), &mut herd).await;
             match ended {
-                Ok(()) => lost = None,
+                Ok(End::Server) => lost = None,
+                Ok(End::Herd(herding)) => {
+                    since = Some(herding.at);
+                    lost = connection.filter(|_| herding.connections);
+                    continue;
+                }
                 Err(WatchError::Transport(error)) => {
                     failures = if self.opened > opened { 1 } else { failures + 1 };
                     if failures >= MAX_FAILURES {
@@ -96,66 +143,170 @@ impl Watcher {
     async fn watch(
         &mut self,
         lost: Option<&Arc<dyn Connection>>,
-    ) -> (Option<Arc<dyn Connection>>, Result<(), WatchError>) {
-        let connection = match self.slot.connection(lost).await {
+        since: Option<Instant>,
+        herd: &mut Option<watch::Receiver<Herding>>,
+    ) -> (Option<Arc<dyn Connection>>, Result<End, WatchError>) {
+        let group = Arc::clone(&self.identity.group);
+        // A herd is all at once; the semaphore is never closed.
+        let first = self.opened == 0;
+        let turn = if first { group.opening.acquire().await.ok() } else { None };
+        let connection = match self.identity.slot.connection(lost).await {
             Ok(connection) => connection,
             Err(error) => return (None, Err(error.into())),
         };
-        let result = self.follow(&*connection).await;
+        let result = match self.open(&*connection).await {
+            Ok(answer) => {
+                drop(turn);
+                if let Some(since) = since {
+                    group.reopen.record(self.identity.number as usize, since.elapsed());
+                }
+                self.follow(answer, herd).await
+            }
+            Err(error) => Err(error),
+        };
         (Some(connection), result)
     }
 
-    async fn follow(&mut self, connection: &dyn Connection) -> Result<(), WatchError> {
-        let answer = timeout(PATIENCE, connection.send(self.scratch.watch(&self.revision)))
+    async fn open(&mut self, connection: &dyn Connection) -> Result<Answer, WatchError> {
+        let group = Arc::clone(&self.identity.group);
+        if self.revision.is_none() {
+            match group.start {
+                Start::List => {
+                    let revision = self.list(connection).await?;
+                    self.history.begin_at(revision);
+                    self.revision = Some(revision);
+                }
+                Start::WatchList | Start::Now => self.history.begin_with_state(),
+            }
+        }
+        let revision = self.revision.map(|revision| revision.to_string());
+        let call = self.reading().watch(revision.as_deref());
+        let path = call.target.clone();
+        let answer = timeout(PATIENCE, connection.send(call))
             .await
             .unwrap_or(Err(TransportError::Timeout(PATIENCE)))?;
         if answer.status() != StatusCode::OK {
-            return Err(refusal(answer).await);
+            return Err(refusal(path, answer).await);
         }
-        self.board.opened.add(1);
+        if let Some(encoding) = answer.headers().get(header::CONTENT_ENCODING)
+            && encoding != "identity"
+        {
+            let encoding = format!("{encoding:?} of a watch, which no API server compresses");
+            return Err(WatchError::Encoding(encoding));
+        }
+        group.opened.add(1);
         self.opened += 1;
-        let mut body = answer.into_body();
-        let mut lines = Lines::default();
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            let now = Instant::now();
-            self.board.bytes.add(data.len() as u64);
-            lines.push(&data)?;
-            while let Some(line) = lines.next_line() {
-                self.take(&line, now)?;
-            }
+        if !self.history.is_initial() {
+            self.synced();
         }
-        Ok(())
+        Ok(answer)
     }
 
-    fn take(&mut self, line: &[u8], now: Instant) -> Result<(), WatchError> {
-        let revision = match WatchEvent::parse(self.scratch.run(), line)? {
+    fn reading(&self) -> Reading<'_> {
+        let spec = &self.identity.group.spec;
+        Reading {
+            resource: &spec.resource,
+            namespace: self.identity.namespace.as_deref(),
+            label_selector: self.identity.label_selector.as_deref(),
+            field_selector: self.identity.field_selector.as_deref(),
+            representation: spec.representation,
+            gzip: spec.gzip,
+        }
+    }
+
+    /// It has everything there was when it began.
+    fn synced(&mut self) {
+        if let Some(due) = self.due.take() {
+            let group = &self.identity.group;
+            group.synced.add(1);
+            group.sync.record(self.identity.number as usize, due.elapsed());
+        }
+    }
+
+    async fn follow(
+        &mut self,
+        answer: Answer,
+        herd: &mut Option<watch::Receiver<Herding>>,
+    ) -> Result<End, WatchError> {
+        let spec = &self.identity.group.spec;
+        let (number, count) = (self.identity.number, spec.count);
+        let pace = spec.slow.filter(|_| self.identity.slow).map(|slow| slow.bytes_per_second.0);
+        let mut frames = Frames::new(spec.representation.binary());
+        let mut body = answer.into_body();
+        let mut ended = pin!(called(herd, number, count));
+        loop {
+            let frame = tokio::select! {
+                herding = &mut ended => return Ok(End::Herd(herding)),
+                frame = body.frame() => frame,
+            };
+            let Some(frame) = frame else {
+                if frames.within() {
+                    return Err(BadEvent::Shape("the watch ends within it").into());
+                }
+                return Ok(End::Server);
+            };
+            let Ok(data) = frame?.into_data() else { continue };
+            let now = Instant::now();
+            self.identity.group.bytes.add(data.len() as u64);
+            frames.push(&data, |frame| self.take(frame, now))?;
+            if let Some(pace) = pace {
+                sleep(Duration::from_secs_f64(data.len() as f64 / pace.max(1) as f64)).await;
+            }
+        }
+    }
+
+    fn take(&mut self, frame: &[u8], now: Instant) -> Result<(), WatchError> {
+        let group = &self.identity.group;
+        let binary = group.spec.representation.binary();
+        self.frames += 1;
+        if !binary && self.frames.is_multiple_of(WHOLE_EVERY) {
+            WatchEvent::read_whole(frame)?;
+        }
+        match WatchEvent::read(&self.board.run, frame, binary)? {
             WatchEvent::Ours(seen) => {
                 if let Some(write) = self.history.see(seen) {
-                    self.board.delivered(self.number, write, now);
+                    let Identity { number, slow, .. } = self.identity;
+                    group.delivered(&self.board, number as usize, slow, write, now);
                 }
-                seen.revision
             }
-            WatchEvent::Foreign(revision) => {
-                self.board.foreign.add(1);
-                revision
+            WatchEvent::Foreign(operation, revision) => {
+                group.foreign.add(1);
+                self.history.pass(operation, revision);
             }
-            WatchEvent::Bookmark(revision) => revision,
+            WatchEvent::Bookmark { revision, initial_end } => {
+                self.history.bookmark(revision, initial_end);
+                if !self.history.is_initial() {
+                    self.synced();
+                }
+            }
             WatchEvent::Error(code, message) => return Err(WatchError::Ended(code, message)),
-        };
-        self.revision = revision.to_string();
+        }
+        if !self.history.is_initial() {
+            self.revision = Some(self.history.revision());
+        }
         Ok(())
     }
 }
 
-async fn refusal(answer: Answer) -> WatchError {
-    let status = answer.status().as_u16();
-    match timeout(PATIENCE, answer.into_body().collect()).await {
-        Ok(Ok(body)) => {
-            let text = String::from_utf8_lossy(&body.to_bytes()).chars().take(300).collect();
-            WatchError::Ended(status, text)
+/// Waits for a herd that takes this watch.
+async fn called(herd: &mut Option<watch::Receiver<Herding>>, number: u32, count: u32) -> Herding {
+    if let Some(receiver) = herd {
+        while receiver.changed().await.is_ok() {
+            let herding = *receiver.borrow_and_update();
+            if herding.takes(number, count) {
+                return herding;
+            }
         }
-        Ok(Err(error)) => error.into(),
+    }
+    std::future::pending().await
+}
+
+async fn refusal(path: String, answer: Answer) -> WatchError {
+    match timeout(PATIENCE, refused(Method::GET, path, answer)).await {
+        Ok(Ok(TransportError::Status { status, message, .. })) => {
+            WatchError::Ended(status.as_u16(), message)
+        }
+        Ok(Ok(error) | Err(error)) => error.into(),
         Err(_) => TransportError::Timeout(PATIENCE).into(),
     }
 }

@@ -1,87 +1,241 @@
-//! A small scenario against a real API server, and through watchgate if its binary is there.
+//! Small scenarios of every kind of load against a real API server, and through watchgate if its
+//! binary is there.
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use http::Method;
 use tokio_util::sync::CancellationToken;
 use watchgate_cluster::{Cluster, Gateway, Suite};
 use watchgate_loadtest::{
     accounting::Accounting,
-    list_storm,
+    comparison::{self, Side},
+    engine, list_storm,
     process::Process,
-    report::WatchReport,
-    scenario::{ListScenario, WatchScenario},
-    scratch::Resource,
+    report::{RunReport, html},
+    resource::{Kind, Resource},
+    scenario::{
+        Scenario,
+        workload::{Asking, Representation},
+    },
     target::{Access, Target},
     transport::Protocol,
-    watch_run,
+    watch_run::{self, WatchScenario},
 };
+
+/// Every kind of load and every representation, small.
+const EVERYTHING: &str = r#"
+name: everything
+seed: 7
+time-limit: 2m
+fill:
+  - {resource: pods, count: 60, object-size: 3KiB, namespace: "lt-{run}-{i%3}", labels: {app: "a-{i%4}"}, node: "node-{i%5}"}
+  - {resource: nodes, count: 5}
+  - {resource: leases, count: 5}
+  - {resource: endpointslices, count: 5}
+  - {resource: samples, count: 20}
+phases:
+  - {name: calm, duration: 3s}
+  - {name: storm, duration: 5s}
+workloads:
+  - watchers: {name: agents, count: 40, resource: pods, field-selector: "spec.nodeName=node-{i%20}", representation: protobuf, streams-per-connection: 10}
+  - watchers: {name: labelled, count: 9, resource: pods, label-selector: "app in (a-{i%3})", representation: metadata}
+  - watchers: {name: everyone, count: 6, resource: pods, start: watch-list, representation: metadata-protobuf, gzip: true}
+  - watchers: {name: one-namespace, count: 4, resource: pods, namespace: "lt-{run}-{i%3}", protocol: http1}
+  - watchers: {name: custom, count: 5, resource: samples}
+  - watchers: {name: slow, count: 4, resource: configmaps, slow: {share: 0.5, bytes-per-second: 4KiB}}
+  - informers: {name: listing, count: 10, resource: pods, from: storm, spread: 2s, page-size: 25, gzip: true}
+  - informers: {name: streaming, count: 10, resource: pods, from: storm, start: watch-list}
+  - informers: {name: custom-listing, count: 3, resource: samples, from: storm, page-size: 5}
+  - churn: {name: pods, resource: pods, rate: 60, objects: 40, updates: 3, node: "node-{i%20}", namespace: "lt-{run}-{i%3}", labels: {app: "a-{i%4}"}}
+  - churn: {name: samples, resource: samples, rate: 20, objects: 10, updates: 2}
+  - churn: {name: configmaps, resource: configmaps, rate: 20, objects: 5, updates: 0}
+  - list-storm: {name: lists, resource: pods, clients: 2, gzip: true, label-selector: "app=a-{i%4}"}
+  - list-storm: {name: paced, phases: [storm], resource: pods, clients: 3, rate: 20, limit: 10, representation: protobuf, resource-version: "0"}
+  - gets: {name: gets, phases: [storm], resource: pods, clients: 2, rate: 20, namespace: "lt-{run}-{i%3}", object: "{run}-pods-{i%60}"}
+  - reconnect-herd: {name: cut, phase: storm, workload: agents, share: 0.5, after: 1s, times: 2, every: 2s}
+  - reconnect-herd: {name: cut-connections, phase: storm, workload: labelled, share: 1.0, after: 2s, connections: true}
+"#;
+
+/// Watches that begin while writes go on.
+const FAN_OUT: &str = r#"
+name: fan-out
+time-limit: 1m
+phases: [{name: load, duration: 3s}]
+workloads:
+  - watchers: {count: 20, resource: configmaps, namespace: "watchgate-loadtest-{run}"}
+  - churn: {resource: configmaps, rate: 50, objects: 20}
+  - list-storm: {resource: configmaps, clients: 1, rate: 5}
+"#;
 
 fn main() -> ExitCode {
     Suite::new(|| async { Cluster::builder().start().await })
-        .test("watches_of_the_api_server", watches_of_the_api_server)
-        .test("lists_of_the_api_server", lists_of_the_api_server)
-        .test("watches_through_watchgate", watches_through_watchgate)
+        .test("short_forms", short_forms)
+        .test("every_kind_of_load", every_kind_of_load)
+        .test("a_repeated_event_is_found", a_repeated_event_is_found)
+        .test("through_watchgate", through_watchgate)
         .run()
 }
 
-async fn watches_of_the_api_server(cluster: Arc<Cluster>) -> Result<()> {
+async fn short_forms(cluster: Arc<Cluster>) -> Result<()> {
     let target = open(&cluster, &cluster.api_server_url(), cluster.ca_pem()).await?;
-    let own = std::process::id();
+    let accounting = Accounting::new(vec![Process::new(std::process::id())]);
+    let stop = CancellationToken::new();
     for protocol in [Protocol::Http2, Protocol::Http1] {
-        let report = run(&target, &scenario(protocol, "direct"), own).await?;
-        check(&report)?;
+        let watches = watches(protocol);
+        let report = Box::pin(watch_run::run(&target, &watches, &accounting, &stop)).await?;
+        check_watches(&report)?;
     }
-    nothing_is_left(&cluster, "direct").await
-}
-
-async fn lists_of_the_api_server(cluster: Arc<Cluster>) -> Result<()> {
-    let target = open(&cluster, &cluster.api_server_url(), cluster.ca_pem()).await?;
-    let scenario = ListScenario {
-        resource: Resource::Configmaps,
-        namespace: None,
-        label_selector: None,
+    let mut asking = Asking::new("lists", Resource::of(Kind::ConfigMap));
+    (asking.gzip, asking.representation) = (true, Representation::Protobuf);
+    asking.clients = 3;
+    let storm = list_storm::ListScenario {
+        asking,
         protocol: Protocol::Http2,
-        clients: 3,
-        resource_version: Some("0".to_owned()),
-        gzip: true,
-        protobuf: true,
         duration: Duration::from_secs(1),
     };
-    let (accounting, stop) = (Accounting::new(Vec::new()), CancellationToken::new());
-    let report = list_storm::run(&target, &scenario, &accounting, &stop).await?;
-    ensure!(report.passed() && report.bytes > 0, "{report}");
+    let report = list_storm::run(&target, &storm, &accounting, &stop).await?;
+    ensure!(report.passed() && report.requests[0].bytes > 0, "{report}");
+    nothing_is_left(&cluster).await
+}
+
+async fn every_kind_of_load(cluster: Arc<Cluster>) -> Result<()> {
+    let target = open(&cluster, &cluster.api_server_url(), cluster.ca_pem()).await?;
+    let report = run(&target, EVERYTHING).await?;
+    check_everything(&report)?;
+    let page = html::run(&report);
+    ensure!(page.contains("<svg") && !page.contains("<script") && !page.contains("http://"));
+    ensure!(serde_json::to_string(&report)?.contains("own_bottleneck"));
+    nothing_is_left(&cluster).await
+}
+
+fn check_everything(report: &RunReport) -> Result<()> {
+    ensure!(report.passed(), "{report}");
+    for group in &report.watches {
+        let name = &group.name;
+        // On a busy machine an informer may not get its turn before the end.
+        let least = if group.informers { 1 } else { u64::from(group.watches) };
+        ensure!(group.synced >= least && group.sync.count == group.synced, "{name}\n{report}");
+        ensure!(group.informers || group.deliveries > 0, "{name}\n{report}");
+    }
+    let agents = &report.watches[0];
+    // 480 writes for 20 nodes; two watchers of each node.
+    let written = report.writes[0].succeeded;
+    ensure!(agents.deliveries == written * 2, "{} of {written}\n{report}", agents.deliveries);
+    ensure!(agents.last_watcher_delay.count == written, "{report}");
+    ensure!((20..=40).contains(&agents.reopen.count), "{report}");
+    ensure!(report.watches[1].reopen.count == 9, "{report}");
+    ensure!(report.filled.iter().map(|it| it.made).sum::<u64>() == 95, "{report}");
+    let paced = &report.requests[1];
+    ensure!((1..=100).contains(&paced.answers), "{report}");
+    ensure!(report.phases.len() == 2 && report.series.points.len() >= 3, "{report}");
     Ok(())
 }
 
-async fn watches_through_watchgate(cluster: Arc<Cluster>) -> Result<()> {
+/// Somebody else touches an object of the run: every watcher is sent an event that stands for a write
+/// which it has seen before. That is what a server that repeats events looks like.
+async fn a_repeated_event_is_found(cluster: Arc<Cluster>) -> Result<()> {
+    let target = open(&cluster, &cluster.api_server_url(), cluster.ca_pem()).await?;
+    let scenario = Scenario::parse("fan-out", FAN_OUT)?;
+    let accounting = Accounting::new(Vec::new());
+    let stop = CancellationToken::new();
+    let run = Box::pin(engine::run(&target, &scenario, &accounting, &stop));
+    let (report, touched) = tokio::join!(run, touch_one(&cluster));
+    let report = report?;
+    touched?;
+    let watches = &report.watches[0];
+    ensure!(!report.passed(), "{report}");
+    ensure!(watches.faults.duplicate == 20 && watches.faulty == 20, "{report}");
+    ensure!(watches.faults.lost == 0 && watches.faults.state_differs == 0, "{report}");
+    nothing_is_left(&cluster).await
+}
+
+/// Sets a label of an object that a run has made.
+async fn touch_one(cluster: &Cluster) -> Result<()> {
+    let client = cluster.admin_client().build()?;
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let list = client.get("/api/v1/configmaps?labelSelector=watchgate-loadtest%2Frun");
+        let list = list.send().await?.json()?;
+        let items = list["items"].as_array().context("not a list")?;
+        for item in items {
+            let metadata = &item["metadata"];
+            let (namespace, name) = (metadata["namespace"].as_str(), metadata["name"].as_str());
+            let path = format!(
+                "/api/v1/namespaces/{}/configmaps/{}",
+                namespace.context("no namespace")?,
+                name.context("no name")?
+            );
+            let touch = client
+                .request(Method::PATCH, &path)
+                .header("content-type", "application/merge-patch+json")
+                .body(r#"{"metadata":{"labels":{"touched":"yes"}}}"#);
+            match touch.send().await?.status.as_u16() {
+                200 => return Ok(()),
+                // It was deleted in the meantime.
+                404 => {}
+                status => anyhow::bail!("{path}: {status}"),
+            }
+        }
+    }
+}
+
+async fn through_watchgate(cluster: Arc<Cluster>) -> Result<()> {
     let Some(binary) = watchgate_binary() else {
         eprintln!("skipped: no watchgate binary; build it, or name it by WATCHGATE_BINARY");
         return Ok(());
     };
     let mut gateway = Gateway::start(&binary, &cluster.admin_kubeconfig()?, &[]).await?;
     let ca = std::fs::read_to_string(gateway.data_directory().join("watchgate-ca.crt"))?;
-    let target = open(&cluster, gateway.url(), &ca).await?;
-    let pid = gateway.process().pid();
-    let report = run(&target, &scenario(Protocol::Http2, "gateway"), pid).await?;
-    check(&report).with_context(|| gateway.log().unwrap_or_default())?;
+    let through = open(&cluster, gateway.url(), &ca).await?;
+    let direct = open(&cluster, &cluster.api_server_url(), cluster.ca_pem()).await?;
+    let report = run(&through, EVERYTHING).await?;
+    check_everything(&report).with_context(|| gateway.log().unwrap_or_default())?;
+    let own = Accounting::new(vec![Process::new(std::process::id())]);
+    let pid = Process::new(gateway.process().pid());
+    let sides = [
+        Side { target: direct, accounting: own },
+        Side { target: through, accounting: Accounting::new(vec![pid]) },
+    ];
+    let scenario = Scenario::parse("fan-out", FAN_OUT)?;
+    let stop = CancellationToken::new();
+    let comparison = Box::pin(comparison::run(&sides, &scenario, 1, &stop)).await?;
+    ensure!(comparison.passed(), "{comparison}");
+    let named = |name: &str| comparison.ratios.iter().any(|ratio| ratio.figure.contains(name));
+    ensure!(
+        named("CPU per delivery") && named("delay p50") && named("latency p99"),
+        "{comparison}"
+    );
+    ensure!(html::comparison(&comparison).contains("<svg"));
     ensure!(gateway.stop().await?.success());
-    nothing_is_left(&cluster, "gateway").await
+    nothing_is_left(&cluster).await
 }
 
-fn scenario(protocol: Protocol, load: &str) -> WatchScenario {
+fn watches(protocol: Protocol) -> WatchScenario {
     WatchScenario {
-        resource: Resource::Configmaps,
+        kind: Kind::ConfigMap,
         namespace: Some("default".to_owned()),
-        label_selector: Some(format!("load={load}")),
+        label_selector: Some("load=small".to_owned()),
         protocol,
         watchers: 20,
         streams_per_connection: if protocol == Protocol::Http2 { 7 } else { 1 },
         writers: 3,
+        objects: 12,
         rate: 60.0,
         object_bytes: 2000,
         duration: Duration::from_secs(3),
     }
+}
+
+fn check_watches(report: &RunReport) -> Result<()> {
+    ensure!(report.passed(), "{report}");
+    let written = report.writes[0].succeeded;
+    ensure!((1..=180).contains(&written), "{report}");
+    let watches = &report.watches[0];
+    ensure!(watches.deliveries == written * 20, "{report}");
+    ensure!(watches.last_watcher_delay.count == written, "{report}");
+    ensure!(report.costs.servers[0].cpu_micros_per_delivery.is_some(), "{report}");
+    Ok(())
 }
 
 async fn open(cluster: &Cluster, server: &str, ca_pem: &str) -> Result<Arc<Target>> {
@@ -96,29 +250,21 @@ async fn open(cluster: &Cluster, server: &str, ca_pem: &str) -> Result<Arc<Targe
     Ok(Arc::new(Target::open(&access).await?))
 }
 
-async fn run(target: &Arc<Target>, scenario: &WatchScenario, pid: u32) -> Result<WatchReport> {
-    let accounting = Accounting::new(vec![Process::new(pid)]);
+async fn run(target: &Arc<Target>, scenario: &str) -> Result<RunReport> {
+    let scenario = Scenario::parse("test", scenario)?;
     let stop = CancellationToken::new();
-    Ok(Box::pin(watch_run::run(target, scenario, &accounting, &stop)).await?)
+    Ok(Box::pin(engine::run(target, &scenario, &Accounting::new(Vec::new()), &stop)).await?)
 }
 
-fn check(report: &WatchReport) -> Result<()> {
-    ensure!(report.passed(), "{report}");
-    let written = report.writes.succeeded;
-    ensure!((100..=180).contains(&written), "{report}");
-    ensure!(report.watches.deliveries == written * 20, "{report}");
-    ensure!(report.watches.last_watcher_delay.count == written, "{report}");
-    ensure!(report.costs.servers[0].cpu_micros_per_delivery.is_some(), "{report}");
-    Ok(())
-}
-
-/// No object with this label is left in the namespace that the runs used.
-async fn nothing_is_left(cluster: &Cluster, load: &str) -> Result<()> {
+/// Nothing with the label of any run is left, apart from namespaces that are on their way out.
+async fn nothing_is_left(cluster: &Cluster) -> Result<()> {
     let client = cluster.admin_client().build()?;
-    let path = format!("/api/v1/namespaces/default/configmaps?labelSelector=load%3D{load}");
-    let list = client.get(&path).send().await?.json()?;
-    let items = list["items"].as_array().context("not a list")?;
-    ensure!(items.is_empty(), "{} objects are left", items.len());
+    for collection in ["api/v1/configmaps", "api/v1/pods", "api/v1/nodes"] {
+        let path = format!("/{collection}?labelSelector=watchgate-loadtest%2Frun");
+        let list = client.get(&path).send().await?.json()?;
+        let items = list["items"].as_array().context("not a list")?;
+        ensure!(items.is_empty(), "{} objects are left in {collection}", items.len());
+    }
     Ok(())
 }
 
