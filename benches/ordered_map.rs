@@ -1,4 +1,4 @@
-//! The ordered map: what an update, a lookup and a LIST cost.
+//! The ordered map: what an update, a lookup, a LIST and a filtered LIST cost.
 //!
 //! `cargo bench --bench ordered_map`. The data are those of `docs/decisions/0001`: 10,000 objects
 //! of 5 KB and 100,000 of 500 B, JSON with the repetition of real pods. LIST figures include one
@@ -6,6 +6,7 @@
 
 use std::{
     hint::black_box,
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use compact_str::{CompactString, format_compact};
 use criterion::{Criterion, criterion_group, criterion_main};
 use watchgate::{
     api::{object_key::ObjectKey, version::ResourceVersion},
-    cache::map::OrderedMap,
+    cache::map::{Column, OrderedMap, Term},
     codec::{
         gzip::{BlockDeflater, DeflatedBlock, GzipJoin},
         item_join::ItemJoin,
@@ -208,12 +209,56 @@ fn lists(criterion: &mut Criterion) {
     }
 }
 
+/// How many objects of a node there are, found by a search.
+fn on_node(map: &OrderedMap, node: usize) -> usize {
+    let term = Term { column: Column::Field(0), value: format_compact!("node-{node:04}") };
+    let mut found = 0;
+    let searched = map.search(&term, .., usize::MAX, |_| {
+        found += 1;
+        ControlFlow::Continue(())
+    });
+    searched.expect("unbounded");
+    found
+}
+
+/// Lists of one of 1,000 nodes.
+fn searches(criterion: &mut Criterion) {
+    for (name, count, length) in DATA {
+        let mut map = filled(count, length);
+        let mut random = Random(7);
+        let mut group = criterion.benchmark_group(format!("search/{name}"));
+        group.bench_function("walk over all", |bencher| {
+            let node = |object: &&Object| object.attributes.fields[0] == "node-0042";
+            bencher.iter(|| map.range(..).filter(node).count());
+        });
+        group.bench_function("0 changed", |bencher| {
+            bencher.iter(|| on_node(&map, random.below(1_000)));
+        });
+        for changed in [1, CHANGES] {
+            group.bench_function(format!("{changed} changed"), |bencher| {
+                bencher.iter_custom(|searches| {
+                    let mut spent = Duration::ZERO;
+                    for _ in 0..searches {
+                        for object in changes(&mut random, count, length, changed) {
+                            map.insert(object);
+                        }
+                        let started = Instant::now();
+                        on_node(&map, random.below(1_000));
+                        spent += started.elapsed();
+                    }
+                    spent
+                });
+            });
+        }
+    }
+}
+
 criterion_group! {
     name = ordered_map;
     config = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = updates, reads, lists
+    targets = updates, reads, lists, searches
 }
 criterion_main!(ordered_map);

@@ -5,6 +5,7 @@
 
 mod client_kubeconfig;
 mod embedded;
+mod memory;
 mod sampled;
 mod start_text;
 
@@ -38,7 +39,7 @@ use crate::{
     runtime::{Cores, Panicked},
     shards::{
         hub::Hub,
-        pressure::{Budgets, relieve},
+        pressure::Budgets,
         registry::{Need, Registry},
         shard::Shard,
     },
@@ -49,7 +50,10 @@ use crate::{
         freshness::Proofs,
         history::{Floors, Histories},
         kubeconfig::{AccessError, ClusterAccess},
-        reflector::driver::{self, WentBack},
+        reflector::{
+            driver::{self, Surroundings, WentBack},
+            fill_places::FillPlaces,
+        },
         tls::TlsSetupError,
         transport::ConnectionLimits,
     },
@@ -128,9 +132,6 @@ const MAX_TUNNELS: usize = 4096;
 /// What is kept of a shard's past: at least the five minutes in which clients come back.
 const LOG_AGE: Duration = Duration::from_secs(600);
 
-/// How often memory is looked at.
-const PRESSURE_PERIOD: Duration = Duration::from_secs(2);
-
 /// How long connections may take to finish when the program ends.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -181,11 +182,9 @@ impl App {
             exposition: metrics.exposition()?,
             readiness: readiness(types.clone()),
         });
-        let budgets = Budgets {
-            objects: config.cache_memory.bytes(),
-            history: config.history_memory.bytes(),
-        };
-        let sampled = Sampled { upstream: fronted.upstream.clone(), access, budgets };
+        let budgets = memory::budgets(config);
+        let sampled =
+            Sampled { upstream: fronted.upstream.clone(), access, budgets: budgets.clone() };
         sampled.read_by(&metrics, &registry, &cores);
         let discoverer = Discoverer::new(fronted.upstream, Arc::clone(&registry), types.clone());
         let eager = config
@@ -255,18 +254,10 @@ impl Background {
             });
         };
         until_stopped("discovery", Box::pin(discoverer.run()));
-        until_stopped("memory", Box::pin(watch_memory(Arc::clone(&registry), budgets)));
+        until_stopped("memory", Box::pin(memory::watch(Arc::clone(&registry), budgets)));
         if !eager.is_empty() {
             until_stopped("eager shards", Box::pin(open_eager(registry, types, eager)));
         }
-    }
-}
-
-/// Keeps cached objects and histories within their budgets.
-async fn watch_memory(registry: Arc<Registry>, budgets: Budgets) {
-    loop {
-        tokio::time::sleep(PRESSURE_PERIOD).await;
-        relieve(&registry, budgets);
     }
 }
 
@@ -360,15 +351,20 @@ fn registry(
     (hubs, metrics): (&Arc<[Arc<Hub>]>, &Metrics),
     floors: &Floors,
 ) -> (Arc<Registry>, WentBack) {
-    let budget = LogBudget { bytes: config.history_memory.bytes(), age: LOG_AGE };
+    let budget = LogBudget { bytes: config.history_max_bytes.bytes(), age: LOG_AGE };
     let registry = Arc::new_cyclic(|registry: &Weak<Registry>| {
-        let told = when_it_went_back(Weak::clone(registry), floors.clone(), metrics.clone());
-        let (upstream, runtime) = (upstream.clone(), cores.background().clone());
+        let surroundings = Surroundings {
+            upstream: upstream.clone(),
+            places: FillPlaces::default(),
+            went_back: when_it_went_back(Weak::clone(registry), floors.clone(), metrics.clone()),
+            outgrown: memory::when_outgrown(Weak::clone(registry)),
+        };
+        let runtime = cores.background().clone();
         let (tasks, registry) = (cores.background_tasks().clone(), Weak::clone(registry));
         let stopping = cores.stopping().clone();
         let start = Box::new(move |shard: Arc<Shard>| {
             let id = shard.id();
-            let reflector = driver::run(shard, upstream.clone(), Arc::clone(&told));
+            let reflector = driver::run(shard, surroundings.clone());
             let stopping = stopping.clone();
             let reflector = tasks.spawn_on("reflector", &runtime, async move {
                 stopping.run_until_cancelled(reflector).await;

@@ -35,7 +35,7 @@ impl Sampled {
             .collect();
         metrics.read_with(move |samples| {
             if let Some(registry) = registry.upgrade() {
-                counted::sample(&registry, budgets, samples);
+                counted::sample(&registry, &budgets, samples);
             }
             upstream.sample(samples);
             access.sample(samples);

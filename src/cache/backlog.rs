@@ -267,9 +267,11 @@ impl Before {
     }
 }
 
-/// About what the event will weigh in a log, where it also keeps the object before it.
+/// What the event will weigh in a log at most, as long as the object before it is not twice as large:
+/// it keeps that, too.
 fn weight(object: &Object) -> u64 {
-    (object.core.len() * 3 + size_of::<Event>()) as u64
+    let handles = size_of::<Event>() + 3 * size_of::<usize>();
+    object.core.len() as u64 * 3 + object.bytes_beside_core() * 2 + handles as u64
 }
 
 #[cfg(test)]

@@ -85,13 +85,23 @@ pub(super) struct ServeFlags {
     #[arg(long, value_name = "RESOURCE=POLICY", help_heading = "Caching")]
     pub(super) resource_policy: Vec<String>,
 
+    /// Memory for the objects of all resources together.
+    ///
+    /// Beyond it requests are forwarded: for resources that nobody watches first, and where that is
+    /// not enough for watched ones, whose watches end.
+    #[arg(long, value_name = "SIZE", default_value = "4Gi", help_heading = "Caching")]
+    pub(super) cache_max_bytes: ByteSize,
+
+    /// Memory for the objects of one resource: RESOURCE=SIZE. Repeatable.
+    ///
+    /// RESOURCE as for --resource-policy, but not *; all versions and forms of it count together.
+    /// Within --cache-max-bytes.
+    #[arg(long, value_name = "RESOURCE=SIZE", help_heading = "Caching")]
+    pub(super) resource_max_bytes: Vec<String>,
+
     /// Memory for the watch histories of all resources together.
     #[arg(long, value_name = "SIZE", default_value = "512Mi", help_heading = "Caching")]
-    pub(super) history_memory: ByteSize,
-
-    /// Memory for the objects of all resources together.
-    #[arg(long, value_name = "SIZE", default_value = "4Gi", help_heading = "Caching")]
-    pub(super) cache_memory: ByteSize,
+    pub(super) history_max_bytes: ByteSize,
 
     /// Log verbosity from 0 to 10: 2 adds dependencies, 4 details, 6 everything.
     #[arg(

@@ -7,6 +7,7 @@
 mod byte_size;
 mod flags;
 pub mod policy;
+pub mod resource_sizes;
 mod surroundings;
 mod upstream;
 
@@ -26,6 +27,7 @@ pub use upstream::{Storage, UpstreamChoice, UpstreamError};
 use self::{
     flags::{CommandLine, ServeFlags},
     policy::{PolicyError, ResourcePolicies},
+    resource_sizes::{ResourceSizes, SizesError},
 };
 use crate::telemetry::logging::{LogFormat, Verbosity};
 
@@ -45,10 +47,12 @@ pub struct Config {
     pub data_directory: Option<PathBuf>,
     /// Which resources are cached, and when.
     pub resource_policies: ResourcePolicies,
-    /// Budget of all watch histories together.
-    pub history_memory: ByteSize,
     /// Budget of all cached objects together.
-    pub cache_memory: ByteSize,
+    pub cache_max_bytes: ByteSize,
+    /// Budgets of the objects of single resources.
+    pub resource_max_bytes: ResourceSizes,
+    /// Budget of all watch histories together.
+    pub history_max_bytes: ByteSize,
     /// The form of log lines.
     pub log_format: LogFormat,
     /// How much is logged.
@@ -81,6 +85,9 @@ pub enum ConfigError {
     /// A `--resource-policy` is bad.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A `--resource-max-bytes` is bad.
+    #[error(transparent)]
+    Sizes(#[from] SizesError),
     /// Half of a certificate.
     #[error("{given} also needs {missing}")]
     HalfCertificate {
@@ -140,8 +147,9 @@ impl Config {
             certificate,
             data_directory,
             resource_policies: ResourcePolicies::parse(&flags.resource_policy)?,
-            history_memory: flags.history_memory,
-            cache_memory: flags.cache_memory,
+            cache_max_bytes: flags.cache_max_bytes,
+            resource_max_bytes: ResourceSizes::parse(&flags.resource_max_bytes)?,
+            history_max_bytes: flags.history_max_bytes,
             log_format: flags.logging_format,
             verbosity: Verbosity(flags.verbosity),
         })

@@ -39,7 +39,10 @@ fn nothing_given_means_the_embedded_store_on_loopback() {
     assert_eq!(config.listen, "127.0.0.1:6443".parse().expect("an address"));
     assert_eq!(config.certificate, CertificateChoice::SelfSigned(state));
     assert_eq!(config.resource_policies, ResourcePolicies::default());
-    assert_eq!((config.history_memory.bytes(), config.cache_memory.bytes()), (512 << 20, 4 << 30));
+    assert_eq!(
+        (config.history_max_bytes.bytes(), config.cache_max_bytes.bytes()),
+        (512 << 20, 4 << 30)
+    );
     assert_eq!((config.verbosity, config.log_format), (Verbosity(0), LogFormat::Text));
 }
 
@@ -157,8 +160,9 @@ fn bad_values_name_their_flag() {
         ("--bind-address localhost", "--bind-address"),
         ("-v 11", "--v"),
         ("--logging-format xml", "--logging-format"),
-        ("--history-memory 5", "--history-memory"),
-        ("--cache-memory lots", "--cache-memory"),
+        ("--history-max-bytes 5", "--history-max-bytes"),
+        ("--cache-max-bytes lots", "--cache-max-bytes"),
+        ("--resource-max-bytes pods", "--resource-max-bytes"),
         ("--resource-policy pods=maybe", "--resource-policy"),
         ("--server http://a --token-file t --certificate-authority c", "--server"),
         ("--server https://a?b --token-file t --certificate-authority c", "--server"),

@@ -73,7 +73,7 @@ impl Passage {
     /// Decides. `asked_again` is how often [`Passage::Again`] was the answer for this read.
     ///
     /// Without a place go reads for which memory has no room, too: it may not have any for hours, and
-    /// nothing will come of waiting. Their number is the operator's matter (`--cache-memory`).
+    /// nothing will come of waiting. Their number is the operator's matter (`--cache-max-bytes`).
     pub(super) const fn decide(reason: ForwardReason, warmth: Warmth, asked_again: u32) -> Self {
         match (reason, warmth) {
             (_, Warmth::Unfillable) => Self::Free,

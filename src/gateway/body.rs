@@ -16,7 +16,7 @@ use crate::{
     shards::readers::{Holding, Reader},
 };
 
-use super::{enrolment::Enrolment, forward::ForwardBody, watch::WatchBody};
+use super::{enrolment::Enrolment, gathered::Gathered, watch::WatchBody};
 
 /// What a response carries.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub enum ResponseBody {
     /// A watch served from memory.
     Watch(Box<WatchBody>),
     /// What upstream sends, as it comes.
-    Forward(ForwardBody),
+    Forward(Box<Gathered>),
 }
 
 /// Shared bytes, handed out in frames.
@@ -91,12 +91,7 @@ impl Body for ResponseBody {
             Self::Watch(body) => {
                 body.poll_data(context).map(|data| data.map(|data| Ok(Frame::data(data))))
             }
-            Self::Forward(body) => Pin::new(body).poll_frame(context).map(|frame| {
-                frame.map(|frame| match frame {
-                    Ok(frame) => Ok(frame.map_data(Segments::from)),
-                    Err(error) => Err(error),
-                })
-            }),
+            Self::Forward(body) => Pin::new(body.as_mut()).poll_frame(context),
         }
     }
 

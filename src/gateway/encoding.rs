@@ -26,6 +26,10 @@ pub(super) const COMPRESSED_ABOVE: usize = 131_072;
 /// Compact bodies up to this length are indented where they are asked for: about 50 µs.
 const INDENTED_HERE: usize = 64 << 10;
 
+/// Up to this much is compressed where it is asked for: about 0.3 ms. A page of a list has up to as
+/// much at its two ends.
+const COMPRESSED_HERE: usize = 192 << 10;
+
 /// What indentation makes of a body at a guess, as a multiple.
 const INDENTED_GROWS: usize = 2;
 
@@ -86,11 +90,6 @@ impl Encoding {
         if !self.gzip || plain.length() <= COMPRESSED_ABOVE {
             return Ok(Encoded { bytes: plain.into_segments(), is_gzip: false });
         }
-        if let Plain::List(list) = &plain
-            && let Some(bytes) = list.compressed_before()
-        {
-            return Ok(Encoded { bytes, is_gzip: true });
-        }
         Ok(match compressed(plain.clone(), room).await {
             Ok(bytes) => Encoded { bytes, is_gzip: true },
             Err(error) => {
@@ -139,10 +138,17 @@ fn indented(room: &Room, mut share: Share, plain: Plain) -> Result<(Share, Segme
 
 /// The compressed form.
 async fn compressed(plain: Plain, room: &Room) -> Result<Segments, NotEncoded> {
+    let is_short = plain.length_to_compress() <= COMPRESSED_HERE;
     if plain.shares_compressed() {
+        if is_short {
+            return Ok(plain.compressed());
+        }
         return aside(move || Ok(plain.compressed())).await;
     }
     let share = room.take(plain.length() / COMPRESSED_SHRINKS)?;
+    if is_short {
+        return Ok(room.hold(share, plain.compressed())?);
+    }
     let room = room.clone();
     aside(move || Ok(room.hold(share, plain.compressed())?)).await
 }
@@ -171,6 +177,14 @@ impl Plain {
         match self {
             Self::Object(bytes) => bytes.into(),
             Self::List(list) => list.plain(),
+        }
+    }
+
+    /// How much of it is not compressed yet.
+    fn length_to_compress(&self) -> usize {
+        match self {
+            Self::Object(bytes) => bytes.len(),
+            Self::List(list) => list.length_to_compress(),
         }
     }
 

@@ -127,7 +127,7 @@ impl Forwarder {
 /// over HTTP/1.1, with the same rights.
 const fn continue_lane(lane: Lane) -> Lane {
     match lane {
-        Lane::Client | Lane::Unproven => Lane::Unproven,
+        Lane::Client | Lane::ClientBrief | Lane::Unproven => Lane::Unproven,
         Lane::Gateway => Lane::Gateway,
     }
 }

@@ -1,20 +1,24 @@
 //! GET and LIST from a snapshot: which objects, which page, which bytes.
 //!
-//! A list without selectors is the map's pages as they are, compressed once per page and change;
-//! one with selectors walks the scope. The caller has shown that the snapshot is new enough and
-//! that the asker may see it.
+//! A list without selectors, or a page of one, is the map's pages as they are, compressed once per
+//! page and change. One whose selectors ask for a certain value is looked up by it; others walk the
+//! scope. The caller has shown that the snapshot is new enough and that the asker may see it.
 
-use std::num::NonZeroU64;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
 use crate::{
     api::{
-        continue_token::ContinueToken, object_key::ObjectKey, options::ListRequest, resource::Scope,
+        continue_token::ContinueToken,
+        object_key::ObjectKey,
+        options::ListRequest,
+        resource::Scope,
+        selector::{Selection, field::FieldTarget},
     },
     cache::{
         audience::AudienceKey,
-        map::{KeyRange, PageRun},
+        map::{Column, Front, KeyRange, PageRun, Rest, Term, TooLong},
         watch_cache::Snapshot,
     },
     codec::{
@@ -46,12 +50,8 @@ enum Items {
     Chosen(Segments),
 }
 
-/// What a list says of the objects that it leaves out.
-#[derive(Debug, Default)]
-struct Rest {
-    continue_token: Option<String>,
-    remaining: Option<u64>,
-}
+/// The objects of a list that is put together one by one, and what it leaves out.
+type Chosen<'a> = (Vec<&'a Object>, Option<Rest>);
 
 /// The body of a GET, `None` when the object is not there.
 pub fn get(
@@ -63,7 +63,7 @@ pub fn get(
     snapshot.objects.get(key.as_str()).map(|object| codec.single(object, form))
 }
 
-/// The body of a LIST.
+/// The body of a LIST, however long it takes to find its objects.
 pub fn list(
     snapshot: &Snapshot,
     codec: &ResourceCodec,
@@ -71,49 +71,54 @@ pub fn list(
     request: &ListRequest,
     audience: &AudienceKey,
 ) -> List {
-    let range = list_range(audience, scope, request);
-    let (items, rest) = if is_of_pages(codec, request, audience) {
-        (Items::Pages(snapshot.objects.pages(range).collect()), Rest::default())
-    } else {
-        let limit = request
-            .limit
-            .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
-        let (chosen, rest) = choose(snapshot, audience, &range, limit);
-        (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
-    };
-    let form = audience.form;
-    let metadata = ListMetadata {
-        resource_version: snapshot.resource_version,
-        continue_token: rest.continue_token.as_deref(),
-        remaining_item_count: rest.remaining,
-    };
-    let (lead, separator) = (codec.item_lead(form), codec.item_separator(form));
-    let length = items.len(lead, separator);
-    List {
-        head: codec.list_head(form, &metadata, length),
-        tail: codec.list_tail(form, &metadata, length),
-        items,
-        lead,
-        separator,
-        has_more: rest.continue_token.is_some(),
-    }
+    list_within(snapshot, codec, scope, request, audience, usize::MAX)
+        .expect("nobody has so many objects that there are more looks")
 }
 
-/// How many objects [`list`] would look at one by one.
-pub fn looks_at(
+/// As [`list`], if that takes no longer than looking at `looks` objects one by one.
+///
+/// # Errors
+/// When it would. What was learned is kept: the next attempt is shorter.
+pub fn list_within(
     snapshot: &Snapshot,
     codec: &ResourceCodec,
     scope: Scope,
     request: &ListRequest,
     audience: &AudienceKey,
-) -> usize {
-    if is_of_pages(codec, request, audience) {
-        return 0;
-    }
-    let everything = audience.selection.is_everything();
-    let limit = request.limit.filter(|_| everything).map_or(u64::MAX, NonZeroU64::get);
-    let in_scope = snapshot.objects.count(list_range(audience, scope, request));
-    in_scope.min(usize::try_from(limit).unwrap_or(usize::MAX))
+    looks: usize,
+) -> Result<List, TooLong> {
+    let range = list_range(audience, scope, request);
+    let limit = request
+        .limit
+        .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
+    let (items, rest) = if is_of_pages(codec, audience) {
+        let Front { pages, rest } = snapshot.objects.front(range, limit);
+        (Items::Pages(pages.collect()), rest)
+    } else {
+        let (chosen, rest) = choose(snapshot, audience, &range, limit, looks)?;
+        (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
+    };
+    let form = audience.form;
+    let token = rest.as_ref().map(|rest| {
+        let version = snapshot.resource_version;
+        ContinueToken::after(version, &rest.after, audience.namespace.is_some()).encode()
+    });
+    let counted = rest.filter(|_| audience.selection.is_everything());
+    let metadata = ListMetadata {
+        resource_version: snapshot.resource_version,
+        continue_token: token.as_deref(),
+        remaining_item_count: counted.map(|rest| rest.count as u64),
+    };
+    let (lead, separator) = (codec.item_lead(form), codec.item_separator(form));
+    let length = items.len(lead, separator);
+    Ok(List {
+        head: codec.list_head(form, &metadata, length),
+        tail: codec.list_tail(form, &metadata, length),
+        items,
+        lead,
+        separator,
+        has_more: token.is_some(),
+    })
 }
 
 /// How many bytes the items of [`list`] would have, if that can be told without making it.
@@ -124,15 +129,13 @@ pub fn length_of_items(
     request: &ListRequest,
     audience: &AudienceKey,
 ) -> Option<u64> {
-    is_of_pages(codec, request, audience)
+    (is_of_pages(codec, audience) && request.limit.is_none())
         .then(|| snapshot.objects.bytes_in(list_range(audience, scope, request)))
 }
 
-/// Whether a list is all of a range as it is held.
-fn is_of_pages(codec: &ResourceCodec, request: &ListRequest, audience: &AudienceKey) -> bool {
-    audience.selection.is_everything()
-        && codec.lists_as_held(audience.form)
-        && request.limit.is_none()
+/// Whether a list is a range as it is held, or the beginning of one.
+fn is_of_pages(codec: &ResourceCodec, audience: &AudienceKey) -> bool {
+    audience.selection.is_everything() && codec.lists_as_held(audience.form)
 }
 
 /// The keys that an audience's objects can have: one key, if name and scope are known.
@@ -170,32 +173,50 @@ fn choose<'a>(
     audience: &AudienceKey,
     range: &KeyRange,
     limit: usize,
-) -> (Vec<&'a Object>, Rest) {
+    looks: usize,
+) -> Result<Chosen<'a>, TooLong> {
     let mut chosen = Vec::new();
-    let mut last = None;
-    for object in snapshot.objects.range(range) {
-        if chosen.len() == limit {
-            break;
-        }
-        last = Some(object);
+    let mut look_at = |object: &'a Object| {
         if audience.admits(object) {
             chosen.push(object);
         }
-    }
-    let Some(last) = last.filter(|_| chosen.len() == limit) else {
-        return (chosen, Rest::default());
+        if chosen.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    let remaining = snapshot.objects.count(range.clone().after(last.key().as_str()));
-    if remaining == 0 {
-        return (chosen, Rest::default());
+    if let Some(term) = term(&audience.selection) {
+        snapshot.objects.search(&term, range, looks, look_at)?;
+    } else {
+        let mut objects = snapshot.objects.range(range);
+        let needed = if audience.selection.is_everything() { limit } else { usize::MAX };
+        if objects.len().min(needed) > looks {
+            return Err(TooLong);
+        }
+        // Its result tells only whether there were enough.
+        let _ = objects.try_for_each(&mut look_at);
     }
-    let token =
-        ContinueToken::after(snapshot.resource_version, last.key(), audience.namespace.is_some());
-    let rest = Rest {
-        continue_token: Some(token.encode()),
-        remaining: audience.selection.is_everything().then_some(remaining as u64),
-    };
-    (chosen, rest)
+    let last = chosen.last().filter(|_| chosen.len() == limit);
+    let rest = last.and_then(|last| {
+        let count = snapshot.objects.count(range.clone().after(last.key().as_str()));
+        (count > 0).then(|| Rest { after: last.key().clone(), count })
+    });
+    Ok((chosen, rest))
+}
+
+/// What every object of a selection has, the rarest thing first at a guess: few objects share a
+/// name, and more of them a label than a node.
+fn term(selection: &Selection) -> Option<Term> {
+    let term = |column, value: &str| Term { column, value: value.into() };
+    let Selection { field, label } = selection;
+    if let Some(name) = field.required_name() {
+        return Some(term(Column::Name, name));
+    }
+    let of_field = field.equality_terms().find_map(|(target, value)| match target {
+        FieldTarget::Field(place) => Some(term(Column::Field(place), value)),
+        FieldTarget::Name | FieldTarget::Namespace | FieldTarget::AlwaysEmpty => None,
+    });
+    let of_label =
+        || label.equality_terms().next().map(|(key, value)| term(Column::Label(key.into()), value));
+    let of_namespace = || field.required_namespace().map(|name| term(Column::Namespace, name));
+    of_field.or_else(of_label).or_else(of_namespace)
 }
 
 fn joined(codec: &ResourceCodec, form: Form, objects: &[&Object]) -> Segments {
@@ -267,37 +288,45 @@ impl List {
         body
     }
 
-    /// The body as one gzip member. Pages that nobody has compressed yet cost time here: not to be
-    /// called on a thread that serves connections.
+    /// The body as one gzip member. What nobody has compressed yet costs time here: if it is much,
+    /// not to be called on a thread that serves connections.
     pub fn compressed(self) -> Segments {
         match &self.items {
             Items::Chosen(_) => gzip::compress(&self.plain()),
             Items::Pages(pages) => {
-                let mut deflater = BlockDeflater::new();
-                let blocks: Vec<_> =
-                    pages.iter().map(|page| page.compress(&mut deflater)).collect();
-                self.joined(&blocks)
+                // Its state is large, and mostly nothing is left to be compressed.
+                let mut deflater = None;
+                self.joined(pages.iter().map(|page| {
+                    let make = || page.compress(deflater.get_or_insert_with(BlockDeflater::new));
+                    page.deflated().unwrap_or_else(make)
+                }))
             }
         }
     }
 
-    /// As [`List::compressed`], if every page has been compressed already: joining them is cheap.
-    pub fn compressed_before(&self) -> Option<Segments> {
+    /// How many bytes [`List::compressed`] would have to compress.
+    pub fn length_to_compress(&self) -> usize {
         match &self.items {
-            Items::Chosen(_) => None,
+            Items::Chosen(items) => items.len(),
             Items::Pages(pages) => {
-                let blocks: Option<Vec<_>> = pages.iter().map(PageRun::deflated).collect();
-                blocks.map(|blocks| self.joined(&blocks))
+                let missing = pages.iter().filter(|page| !page.is_deflated());
+                let length = missing.map(PageRun::length).sum::<u64>();
+                usize::try_from(length).unwrap_or(usize::MAX)
             }
         }
     }
 
-    fn joined(&self, blocks: &[DeflatedBlock]) -> Segments {
-        let mut gzip = GzipJoin::new();
+    fn joined(&self, blocks: impl ExactSizeIterator<Item = DeflatedBlock>) -> Segments {
+        let mut gzip = GzipJoin::with_capacity(2 * blocks.len() + 4);
+        let separator = DeflatedBlock::stored(self.separator);
         gzip.push_stored(&self.head);
-        for (place, block) in blocks.iter().enumerate() {
-            gzip.push_stored(if place == 0 { self.lead } else { self.separator });
-            gzip.push(block);
+        for (place, block) in blocks.enumerate() {
+            if place == 0 {
+                gzip.push_stored(self.lead);
+            } else {
+                gzip.push(&separator);
+            }
+            gzip.push(&block);
         }
         gzip.push_stored(&self.tail);
         gzip.finish()

@@ -22,6 +22,7 @@ pub mod decide;
 pub mod encoding;
 mod enrolment;
 pub mod forward;
+pub mod gathered;
 pub mod headers;
 pub mod health;
 pub mod host;
@@ -67,6 +68,7 @@ use self::{
     answer::Circumstances,
     body::ResponseBody,
     forward::Forwarder,
+    gathered::Gathered,
     health::Check,
     host::BadHost,
     read::{Read, What},
@@ -258,6 +260,10 @@ impl Gateway {
             Credential::Nothing | Credential::Unclear => Lane::Unproven,
         };
         let asks_watch = account.note_forward(&request, types, reason);
+        let lane = match lane {
+            Lane::Client if !asks_watch => Lane::ClientBrief,
+            lane => lane,
+        };
         let answer = forwarder.forward(request, lane, connection.peer).await;
         if let Credential::Bearer(token) = credential {
             match answer.status() {
@@ -273,15 +279,14 @@ impl Gateway {
             }
         }
         let is_watch = asks_watch && answer.status() == StatusCode::OK;
-        let mut response = answer.map(|body| {
-            let draining = || connection.draining.clone();
-            let body = body.holding(place);
-            ResponseBody::Forward(if is_watch {
-                body.ending_with(draining(), account.forwarded_watch(metrics))
-            } else {
-                body
-            })
-        });
+        let (parts, body) = answer.into_parts();
+        let mut body = body.holding(place);
+        if is_watch {
+            let draining = connection.draining.clone();
+            body = body.ending_with(draining, account.forwarded_watch(metrics));
+        }
+        let body = Gathered::new(body, answer::max_frame(connection)).begun().await;
+        let mut response = Response::from_parts(parts, ResponseBody::Forward(Box::new(body)));
         response.headers_mut().append(CACHE_STATUS, reason.header());
         response
     }

@@ -118,6 +118,11 @@ impl Read {
 
 /// Whether a request is a watch, of whatever resource and form. Its answer may end at any time.
 pub(super) fn is_watch<B>(request: &Request<B>) -> bool {
+    // Only what says so can be one; what is encoded may.
+    let says = |text: &str| text.contains("watch") || text.contains('%');
+    if !says(request.uri().path()) && !request.uri().query().is_some_and(says) {
+        return false;
+    }
     let Ok(query) = Query::parse(request.uri().query()) else { return false };
     let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
     matches!(info, Ok(RequestInfo::Resource(resource)) if resource.verb == Verb::Watch)

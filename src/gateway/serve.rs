@@ -4,7 +4,7 @@
 //! forwarded. How new the state must be is the matter of `state.rs`, what goes around the bytes
 //! that of [`super::answer`].
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
@@ -41,7 +41,7 @@ use super::{
     body::ResponseBody,
     collapse,
     encoding::{Encoded, Encoding, NotEncoded, Plain, Room},
-    enrolment::{Begun, Enrolment},
+    enrolment::{self, Begun, Enrolment},
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
@@ -94,8 +94,16 @@ impl Server {
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
         let shard = self.shard(&read)?;
-        let begun = Begun::now(&read, &shard);
-        let readable = match self.readable(&read, &shard, circumstances.arrived).await {
+        let begun = Begun::now(&shard);
+        let patience = match read.what {
+            What::Watch(..) => state::WATCH,
+            _ => state::LIST,
+        };
+        let arrived = circumstances.arrived;
+        let (proofs, rebuilds) = (&self.proofs, &self.rebuilds);
+        let readable =
+            state::readable(proofs, rebuilds, &shard, read.requirement, patience, arrived).await;
+        let readable = match readable {
             Err(ForwardReason::NotProven) => {
                 let shared = self.share(read, &shard, authorized, circumstances);
                 return Box::pin(shared).await;
@@ -108,6 +116,28 @@ impl Server {
             begin::cover(&self.histories, &shard, request).await;
         }
         let authorized = self.renew(authorized).await?;
+        let shares = enrolment::shares_bytes(&read, &shard);
+        let response = self.answer(read, &shard, &readable, authorized, circumstances).await?;
+        let enrolment = Enrolment::of_this_exchange(self.registry.readers());
+        let holding = |length| {
+            if shares {
+                begun.state(&shard, &readable.snapshot, length)
+            } else {
+                Holding::Alone(length)
+            }
+        };
+        Ok(response.map(|body| body.enrolled(enrolment.as_ref(), holding)))
+    }
+
+    /// The answer from a state that is new enough.
+    async fn answer(
+        &self,
+        read: Read,
+        shard: &Arc<Shard>,
+        readable: &Readable,
+        authorized: Authorized,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Response<ResponseBody>, ForwardReason> {
         let max_frame = answer::max_frame(circumstances.connection);
         let media_type = shard.key().representation.media_type();
         let typed = |body, kind| answer::typed(body, media_type.content_type(kind));
@@ -121,7 +151,7 @@ impl Server {
         let scope = read.served.resource.scope;
         let mut response = match read.what {
             What::Get(ref key) => {
-                let found = get(&readable, &shard, key, read.source.form, authorized);
+                let found = get(readable, shard, key, read.source.form, authorized);
                 let Some(bytes) = found else {
                     return refusal::refuse(&read, &not_found(&read, key), circumstances);
                 };
@@ -129,7 +159,7 @@ impl Server {
                 whole(encoded, AnswerKind::Object)
             }
             What::List(request, audience) => {
-                let list = make_list(&readable, &shard, scope, request, audience, authorized).await;
+                let list = make_list(readable, shard, scope, request, audience, authorized).await;
                 if list.has_more() && !self.registry.is_full() {
                     shard.keep(&readable.snapshot);
                 }
@@ -138,29 +168,12 @@ impl Server {
             What::Watch(request, audience) => {
                 let limits = self.limits(&request, authorized, circumstances);
                 let watch = (&request, audience, limits);
-                let body = self.watch(&readable, &shard, watch, circumstances)?;
+                let body = self.watch(readable, shard, watch, circumstances)?;
                 typed(body, AnswerKind::Watch)
             }
         };
         answer::complete(response.headers_mut(), read.served.warning, circumstances);
-        let enrolment = Enrolment::of_this_exchange(self.registry.readers());
-        let holding = |length| begun.holding(&shard, &readable.snapshot, length);
-        Ok(response.map(|body| body.enrolled(enrolment.as_ref(), holding)))
-    }
-
-    /// The shard's state, once it is good enough for the read.
-    async fn readable(
-        &self,
-        read: &Read,
-        shard: &Arc<Shard>,
-        arrived: Instant,
-    ) -> Result<Readable, ForwardReason> {
-        let patience = match read.what {
-            What::Watch(..) => state::WATCH,
-            _ => state::LIST,
-        };
-        let (proofs, rebuilds) = (&self.proofs, &self.rebuilds);
-        state::readable(proofs, rebuilds, shard, read.requirement, patience, arrived).await
+        Ok(response)
     }
 
     /// A watch, or the event with which upstream refuses one of a time that it has forgotten.
@@ -303,8 +316,9 @@ async fn make_list(
     _authorized: Authorized,
 ) -> List {
     let (snapshot, codec) = (Arc::clone(&readable.snapshot), Arc::clone(shard.codec()));
-    if list::looks_at(&snapshot, &codec, scope, &request, &audience) <= SCANNED_HERE {
-        return list::list(&snapshot, &codec, scope, &request, &audience);
+    if let Ok(list) = list::list_within(&snapshot, &codec, scope, &request, &audience, SCANNED_HERE)
+    {
+        return list;
     }
     let (request, audience) = (Arc::new(request), Arc::new(audience));
     let scan = {

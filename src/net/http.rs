@@ -24,7 +24,7 @@ use std::{
 use ::http::{Request, Response};
 use hyper::{
     body::Incoming,
-    rt::{Executor, Read, Write},
+    rt::{Executor, Read},
     server::conn::{http1, http2},
     service::{HttpService, service_fn},
 };
@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     cork::cork,
     cutter::cuttable,
+    gather::Gather,
     handler::{ConnectionInfo, Handler, Protocol},
 };
 use crate::runtime::Tasks;
@@ -107,7 +108,7 @@ pub async fn serve<T, H>(
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Read + Write + Send + Unpin + 'static,
+    T: Read + Gather + Send + Unpin + 'static,
     H: Handler,
 {
     match info.protocol {
@@ -122,7 +123,7 @@ async fn serve_http1<T, H>(
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Read + Write + Send + Unpin + 'static,
+    T: Read + Gather + Send + Unpin + 'static,
     H: Handler,
 {
     let draining = info.draining.clone();
@@ -156,7 +157,7 @@ async fn serve_http2<T, H>(
     handler: H,
 ) -> Result<(), ConnectionError>
 where
-    T: Read + Write + Send + Unpin + 'static,
+    T: Read + Gather + Send + Unpin + 'static,
     H: Handler,
 {
     let draining = info.draining.clone();

@@ -8,6 +8,7 @@
 mod cork;
 pub mod cutter;
 pub mod durable_file;
+pub mod gather;
 pub mod handler;
 pub mod http;
 pub mod listener;

@@ -13,6 +13,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    gather::hold_records,
     handler::{ConnectionInfo, Handler, Protocol},
     http,
     listener::{Accepted, Listener},
@@ -136,7 +137,8 @@ impl<H> Shared<H> {
         let shaking = async {
             socket.readable().await?;
             let _place = self.handshakes.acquire().await.map_err(io::Error::other)?;
-            TlsAcceptor::from(tls.current()).accept(socket).await
+            let acceptor = TlsAcceptor::from(tls.current());
+            acceptor.accept_with(socket, hold_records).await
         };
         let limit = self.handshake_timeout;
         match draining.run_until_cancelled(timeout(limit, shaking)).await {

@@ -62,7 +62,7 @@ fn resource(key: &ShardKey) -> Resource<'_> {
 }
 
 /// What the open shards hold, and what they may.
-pub fn sample(registry: &Registry, budgets: Budgets, samples: &mut Samples) {
+pub fn sample(registry: &Registry, budgets: &Budgets, samples: &mut Samples) {
     let (mut objects, mut history) = (0, 0);
     let mut open: HashMap<(CompactString, CompactString), u64> = HashMap::new();
     for shard in registry.all() {

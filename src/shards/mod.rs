@@ -11,6 +11,7 @@
 pub mod counted;
 pub mod history_room;
 pub mod hub;
+pub mod object_room;
 mod outgrown;
 pub mod pressure;
 pub mod readers;

@@ -1,26 +1,59 @@
 //! What happens when memory is short.
 //!
-//! Objects over their budget: the older states that are kept for lists in pages go first; then
-//! clients that do not take what they asked for are cut off (see `readers.rs`); then shards that nobody watches are closed, least recently used first, and until there is room again no
-//! further shard is opened: what needs one is forwarded. What was closed is opened again when it fits,
-//! or after a pause that grows each time (see `outgrown.rs`). Shards that the operator wants are
-//! not closed, and neither are those that the gateway itself needs. Histories over theirs: the largest are cut
-//! to a common size, so that one busy resource cannot take the past of all others. Watches whose
-//! clients take what they are sent are never ended for memory.
+//! Objects over the budget, of all resources together or of one that has its own: the older states
+//! that are kept for lists in pages go first; then clients that do not take what they asked for are
+//! cut off ([`super::readers`]); then shards that nobody watches are closed, least recently used first.
+//! What was closed is opened again when it fits, or after a pause that grows each time (see
+//! `outgrown.rs`); until then its requests are forwarded. While the whole budget is exceeded no
+//! further shard is opened at all. A fill that does not fit is stopped while it goes on
+//! ([`super::object_room`]).
+//!
+//! As a last resort, where that is not enough, shards that are watched are closed, too, the largest
+//! first, and after them those that the operator wants: their watches end, as upstream ends those
+//! that it cannot serve any more. Only one at each look, so that upstream gets their clients in
+//! portions. What the gateway itself needs, the definitions of types, is never closed.
+//!
+//! Histories over theirs: the largest are cut to a common size, so that one busy resource cannot take
+//! the past of all others.
 
 use std::{cmp::Reverse, sync::Arc, time::Instant};
 
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::{registry::Registry, shard::Shard};
+use super::{
+    object_room::{GroupResource, group_resource},
+    registry::{Need, Registry},
+    shard::Shard,
+};
 
 /// How many bytes all shards together may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budgets {
     /// Of objects, pages and indexes.
     pub objects: u64,
     /// Of logs.
     pub history: u64,
+    /// Of objects, pages and indexes of single resources, all their versions and forms together.
+    pub resources: Vec<(GroupResource, u64)>,
+}
+
+/// What the shards held at the last look, in bytes, and how many there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Open shards.
+    pub shards: usize,
+    /// Objects in them.
+    pub objects: u64,
+    /// Bytes of the objects, pages and indexes, deflated forms included.
+    pub object_bytes: u64,
+    /// Of these, the deflated forms.
+    pub deflated_bytes: u64,
+    /// Bytes of older states kept for lists in pages.
+    pub past_bytes: u64,
+    /// Bytes that unfinished readers alone keep alive.
+    pub pinned_bytes: u64,
+    /// Bytes of the logs.
+    pub history_bytes: u64,
 }
 
 /// Further shards are opened again below this share of the budget, so that the gateway does not
@@ -31,44 +64,39 @@ const RESUME_PERCENT: u64 = 90;
 /// in this many.
 const READERS_SHARE: u64 = 4;
 
-/// Brings the registry's shards back into their budgets.
-pub fn relieve(registry: &Registry, budgets: Budgets) {
+/// Brings the registry's shards back into their budgets; tells what they held before.
+pub fn relieve(registry: &Registry, budgets: &Budgets) -> Held {
     let free = limit_histories(&registry.all(), budgets.history);
     registry.history_room().set(free);
     let now = Instant::now();
     let pinned = registry.readers().pinned();
-    let held = held(&registry.all(), budgets.objects.saturating_sub(pinned));
-    let held = held + relieve_readers(registry, budgets.objects, held, now);
+    let mut held = count(&registry.all(), budgets.objects.saturating_sub(pinned));
+    for (resource, budget) in &budgets.resources {
+        limit_resource(registry, resource, *budget);
+    }
+    let kept = held.object_bytes + held.past_bytes;
+    held.pinned_bytes = relieve_readers(registry, budgets.objects, kept, now);
+    let bytes = kept + held.pinned_bytes;
     let enough = budgets.objects / 100 * RESUME_PERCENT;
-    registry.set_room(enough.saturating_sub(held));
-    if held <= budgets.objects {
-        if held <= enough && registry.is_full() {
+    registry.set_room(enough.saturating_sub(bytes));
+    registry.object_room().set_total(budgets.objects, bytes);
+    if bytes <= budgets.objects {
+        if bytes <= enough && registry.is_full() {
             registry.set_full(false);
         }
-        return;
+        return held;
     }
-    let mut idle = registry.idle();
     // What was closed is not to be opened again by the next request.
     if !registry.is_full() {
-        warn!(held, budget = budgets.objects, "no further resource is cached: memory is full");
+        warn!(
+            held = bytes,
+            budget = budgets.objects,
+            "no further resource is cached: memory is full"
+        );
         registry.set_full(true);
     }
-    // One that is being filled holds nothing yet, and closing it frees nothing.
-    idle.retain(|(shard, _)| {
-        let figures = shard.figures();
-        figures.watchers == 0 && figures.object_bytes > 0
-    });
-    idle.sort_by_key(|(_, idle)| Reverse(*idle));
-    let mut over = held - budgets.objects;
-    for (shard, idle) in idle {
-        let bytes = shard.figures().object_bytes;
-        warn!(shard = %shard.key(), bytes, ?idle, "closed: the cached objects are over their budget");
-        registry.close_for_memory(&shard, bytes);
-        over = over.saturating_sub(bytes);
-        if over == 0 {
-            return;
-        }
-    }
+    make_room(registry, bytes - budgets.objects, |_| true);
+    held
 }
 
 /// Cuts off readers that keep more alive than there is room for; returns what is left of that.
@@ -76,21 +104,86 @@ fn relieve_readers(registry: &Registry, budget: u64, held: u64, now: Instant) ->
     registry.readers().relieve(budget.saturating_sub(held), budget / READERS_SHARE, now)
 }
 
-/// What the shards hold in objects, and in older states as long as both fit the budget.
-fn held(shards: &[Arc<Shard>], budget: u64) -> u64 {
+/// Holds one resource within its own budget.
+fn limit_resource(registry: &Registry, resource: &GroupResource, budget: u64) {
+    let of_it = |shard: &Shard| group_resource(&shard.key().gvr) == *resource;
+    let held = || -> u64 {
+        let shards = registry.all().into_iter().filter(|shard| of_it(shard));
+        shards.map(|shard| shard.figures()).map(|of| of.object_bytes + of.past_bytes).sum()
+    };
+    let mut bytes = held();
+    if bytes > budget {
+        registry.all().iter().filter(|shard| of_it(shard)).for_each(|shard| shard.drop_past());
+        bytes = held();
+    }
+    if bytes > budget {
+        let name = &resource.1;
+        warn!(resource = %name, group = %resource.0, held = bytes, budget, "over its own budget");
+        bytes = bytes.saturating_sub(make_room(registry, bytes - budget, of_it));
+    }
+    registry.object_room().set_named(resource, budget / 100 * RESUME_PERCENT, bytes);
+}
+
+/// Closes shards until `over` bytes are free, or what may be closed at one look is; returns the bytes
+/// that were freed.
+fn make_room(registry: &Registry, over: u64, concerned: impl Fn(&Shard) -> bool) -> u64 {
+    let (mut unused, mut needed) = (Vec::new(), Vec::new());
+    for (shard, need, idle) in registry.closable() {
+        let figures = shard.figures();
+        // One that is being filled holds nothing yet, and closing it frees nothing.
+        if !concerned(&shard) || figures.object_bytes == 0 {
+            continue;
+        }
+        match (need, figures.watchers) {
+            (Need::Requests, 0) => unused.push((shard, idle, figures.object_bytes)),
+            _ => needed.push((shard, need == Need::Eager, figures.object_bytes)),
+        }
+    }
+    unused.sort_by_key(|(_, idle, _)| Reverse(*idle));
+    let mut freed = 0;
+    for (shard, idle, bytes) in unused {
+        if freed >= over {
+            return freed;
+        }
+        warn!(shard = %shard.key(), bytes, ?idle, "closed: the cached objects are over their budget");
+        registry.close_for_memory(&shard, bytes);
+        freed += bytes;
+    }
+    if freed >= over {
+        return freed;
+    }
+    if let Some((shard, eager, bytes)) =
+        needed.into_iter().min_by_key(|(_, eager, bytes)| (*eager, Reverse(*bytes)))
+    {
+        warn!(
+            shard = %shard.key(), bytes, eager,
+            "closed with its watches: the cached objects are over their budget, and no unused ones are left"
+        );
+        registry.close_for_memory(&shard, bytes);
+        freed += bytes;
+    }
+    freed
+}
+
+/// What the shards hold; older states only as long as both fit the budget.
+fn count(shards: &[Arc<Shard>], budget: u64) -> Held {
     let now = Instant::now();
-    let (mut objects, mut past) = (0, 0);
+    let mut held = Held { shards: shards.len(), ..Held::default() };
     for shard in shards {
         shard.tend_past(now);
         let figures = shard.figures();
-        objects += figures.object_bytes;
-        past += figures.past_bytes;
+        held.objects += figures.objects as u64;
+        held.object_bytes += figures.object_bytes;
+        held.deflated_bytes += figures.deflated_bytes;
+        held.past_bytes += figures.past_bytes;
+        held.history_bytes += figures.log_bytes;
     }
-    if past > 0 && objects + past > budget {
+    if held.past_bytes > 0 && held.object_bytes + held.past_bytes > budget {
+        debug!(bytes = held.past_bytes, "older states are dropped: memory is short");
         shards.iter().for_each(|shard| shard.drop_past());
-        return objects;
+        held.past_bytes = 0;
     }
-    objects + past
+    held
 }
 
 /// Cuts the largest logs to the size at which all of them fit; returns the bytes that are left.
@@ -120,160 +213,4 @@ fn common_limit(weights: &mut [u64], budget: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::{
-        cache::{
-            event::{Change, Event},
-            fixture::{Pod, pods, version},
-            log::LogBudget,
-            past::Past,
-        },
-        codec::object::Representation,
-        shards::{registry::Need, shard::ShardId},
-    };
-
-    #[test]
-    fn past_states_go_before_anything_else() {
-        let budget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(600) };
-        let shard = Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, Arc::from([]));
-        let first = Pod::new("ns", "a", 5).object();
-        shard.fill_with(vec![first], version(10), Instant::now(), 0).unwrap();
-        let state = shard.snapshot().unwrap();
-        shard.apply(vec![Pod::new("ns", "a", 12).event("MODIFIED")], Instant::now()).unwrap();
-        shard.keep(&state);
-        let shards = [Arc::new(shard)];
-        let objects = shards[0].figures().object_bytes;
-
-        let both = held(&shards, 1 << 30);
-        assert!(both > objects, "{both} includes what only the past holds");
-        assert_eq!(shards[0].figures().past_bytes, both - objects);
-        assert!(matches!(shards[0].state_at(version(10)), Past::Held(_)));
-
-        assert_eq!(held(&shards, objects), objects);
-        assert_eq!(shards[0].figures().past_bytes, 0);
-        assert!(matches!(shards[0].state_at(version(10)), Past::Rebuild(_)));
-    }
-
-    const AMPLE: Budgets = Budgets { objects: 1 << 30, history: 1 << 30 };
-
-    fn registry() -> Registry {
-        let budget = LogBudget { bytes: 1 << 20, age: Duration::from_secs(600) };
-        let start = Box::new(|_| tokio::spawn(std::future::pending::<()>()).abort_handle());
-        Registry::new(Arc::from([]), budget, start)
-    }
-
-    fn open(registry: &Registry, form: Representation, need: Need) -> Option<Arc<Shard>> {
-        registry.open(&pods(), 1, form, need).ok()
-    }
-
-    /// Opens a shard and fills it; returns its size.
-    fn fill(registry: &Registry, form: Representation, need: Need) -> u64 {
-        let shard = open(registry, form, need).unwrap();
-        shard
-            .fill_with(vec![Pod::new("ns", "a", 5).object()], version(10), Instant::now(), 0)
-            .unwrap();
-        shard.figures().object_bytes
-    }
-
-    fn budget(objects: u64) -> Budgets {
-        Budgets { objects, ..AMPLE }
-    }
-
-    #[tokio::test]
-    async fn what_is_larger_than_the_budget_is_not_filled_over_and_over() {
-        let registry = registry();
-        let bytes = fill(&registry, Representation::Json, Need::Requests);
-        relieve(&registry, budget(bytes - 1));
-        assert!(registry.all().is_empty(), "closed");
-        for _ in 0..3 {
-            relieve(&registry, budget(bytes - 1));
-            assert!(!registry.is_full(), "others may be opened");
-            assert!(open(&registry, Representation::Json, Need::Requests).is_none());
-        }
-        assert!(open(&registry, Representation::Protobuf, Need::Requests).is_some());
-        relieve(&registry, AMPLE);
-        assert!(open(&registry, Representation::Json, Need::Requests).is_some(), "it fits");
-    }
-
-    #[tokio::test]
-    async fn what_fits_one_by_one_need_not_fit_together() {
-        let registry = registry();
-        let forms = [Representation::Json, Representation::Protobuf];
-        let [bytes, _] = forms.map(|form| fill(&registry, form, Need::Requests));
-        relieve(&registry, budget(1));
-        assert!(registry.all().is_empty(), "both are closed");
-        let both_but_little = budget(bytes * 2);
-        relieve(&registry, both_but_little);
-        assert!(open(&registry, forms[0], Need::Requests).is_some());
-        assert!(open(&registry, forms[1], Need::Requests).is_none(), "its room is promised");
-        relieve(&registry, both_but_little);
-        assert!(open(&registry, forms[1], Need::Requests).is_none(), "while it is being filled");
-        fill(&registry, forms[0], Need::Requests);
-        relieve(&registry, both_but_little);
-        assert!(open(&registry, forms[1], Need::Requests).is_none(), "and when it is filled");
-        relieve(&registry, budget(bytes * 3));
-        assert!(open(&registry, forms[1], Need::Requests).is_some());
-    }
-
-    #[tokio::test]
-    async fn what_the_operator_wants_is_not_closed() {
-        let registry = registry();
-        fill(&registry, Representation::Json, Need::Requests);
-        let bytes = fill(&registry, Representation::Protobuf, Need::Requests);
-        assert!(open(&registry, Representation::Protobuf, Need::Eager).is_some(), "also later on");
-        relieve(&registry, budget(bytes - 1));
-        let kept: Vec<_> = registry.all().iter().map(|shard| shard.key().representation).collect();
-        assert_eq!(kept, [Representation::Protobuf]);
-        assert!(registry.is_full());
-        assert!(open(&registry, Representation::JsonMetadata, Need::Eager).is_none(), "no room");
-        assert!(open(&registry, Representation::JsonMetadata, Need::Gateway).is_some());
-    }
-
-    /// As many logs as wish are extended between two looks at memory.
-    #[tokio::test]
-    async fn extended_logs_share_the_room_for_history() {
-        let registry = registry();
-        let history = [4, 5].map(|at| Pod::new("ns", "a", at));
-        let events: Vec<_> = [
-            Change::Set { object: history[0].object(), previous: None },
-            Change::Set { object: history[1].object(), previous: Some(history[0].object()) },
-        ]
-        .map(|change| Arc::new(Event::new(change)))
-        .into();
-        let bytes: u64 = events.iter().map(|event| event.weight()).sum();
-        let shards = [Representation::Json, Representation::Protobuf].map(|form| {
-            fill(&registry, form, Need::Requests);
-            open(&registry, form, Need::Requests).unwrap()
-        });
-        relieve(&registry, Budgets { history: bytes * 3 / 2, ..AMPLE });
-        let beginnings = shards.each_ref().map(|shard| shard.beginning().unwrap());
-        let now = Instant::now();
-        let extend = |place: usize, at| {
-            shards[place].extend_back(&beginnings[place], version(at), &events, now)
-        };
-        assert!(!extend(0, 11), "a later start is refused, and takes no room");
-        assert!(extend(0, 3));
-        assert!(!extend(1, 3), "each would have had room alone");
-        assert_eq!(shards[1].beginning().unwrap().room, bytes / 2);
-        assert_eq!(shards[1].log_start(), Some(version(10)));
-        relieve(&registry, Budgets { history: bytes * 2, ..AMPLE });
-        assert!(extend(1, 3));
-        assert_eq!(registry.history_room().left(), 0);
-    }
-
-    #[test]
-    fn the_largest_are_cut_to_a_common_size() {
-        assert_eq!(common_limit(&mut [10, 20, 30], 100), 100, "all fit");
-        assert_eq!(common_limit(&mut [10, 80, 80], 100), 45);
-        assert_eq!(common_limit(&mut [100, 100], 100), 50);
-        assert_eq!(common_limit(&mut [], 100), 100);
-        for budget in [0_u64, 1, 7, 99, 1000] {
-            let mut weights = [3, 9, 27, 81];
-            let limit = common_limit(&mut weights, budget);
-            assert!(weights.iter().map(|weight| weight.min(&limit)).sum::<u64>() <= budget);
-        }
-    }
-}
+mod tests;

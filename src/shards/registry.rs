@@ -27,6 +27,7 @@ use crate::{
 use super::{
     history_room::HistoryRoom,
     hub::Hub,
+    object_room::{ObjectRoom, group_resource},
     outgrown::Outgrown,
     readers::Readers,
     shard::{Shard, ShardId, ShardKey},
@@ -49,6 +50,7 @@ pub struct Registry {
     /// Shards that were closed for memory, and the bytes that they and others may take.
     outgrown: Mutex<Outgrown>,
     room: AtomicU64,
+    object_room: Arc<ObjectRoom>,
     began: Instant,
     readers: Arc<Readers>,
 }
@@ -56,7 +58,8 @@ pub struct Registry {
 /// Why a shard is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// The operator wants it: never closed for memory, but not opened while there is no room.
+    /// The operator wants it: closed for memory after all others, and not opened while there is no
+    /// room.
     Eager,
     /// The gateway itself reads it: opened whatever the memory, never closed for it.
     Gateway,
@@ -94,6 +97,7 @@ impl Registry {
             full: AtomicBool::new(false),
             outgrown: Mutex::new(Outgrown::default()),
             room: AtomicU64::new(u64::MAX),
+            object_room: Arc::default(),
             began: Instant::now(),
             readers: Arc::default(),
         }
@@ -130,6 +134,7 @@ impl Registry {
         let key = ShardKey { gvr: resource.gvr.clone(), representation };
         let now = Instant::now();
         let room = self.room.load(Ordering::Relaxed);
+        let room = room.min(self.object_room.left(&group_resource(&resource.gvr)));
         let must = need == Need::Gateway;
         if !must && self.is_full() {
             return Err(MemoryFull);
@@ -150,6 +155,7 @@ impl Registry {
                 let shard =
                     Shard::new(id, resource, fingerprint, representation, self.budget, hubs);
                 let shard = shard.sharing(Arc::clone(&self.history_room)).counting(&self.metrics);
+                let shard = if must { shard } else { shard.within(Arc::clone(&self.object_room)) };
                 let shard = Arc::new(shard);
                 let filler = (self.start)(Arc::clone(&shard));
                 let used = AtomicU64::new(self.began.elapsed().as_secs());
@@ -184,17 +190,23 @@ impl Registry {
         }
     }
 
-    /// The open shards that only requests need, with the time since the last one.
-    pub fn idle(&self) -> Vec<(Arc<Shard>, Duration)> {
+    /// The open shards that may be closed for memory, with their need and the time since a request
+    /// last wanted them.
+    pub fn closable(&self) -> Vec<(Arc<Shard>, Need, Duration)> {
         let now = self.began.elapsed().as_secs();
         self.shards
             .iter()
-            .filter(|entered| entered.need == Need::Requests)
+            .filter(|entered| entered.need != Need::Gateway)
             .map(|entered| {
                 let idle = now.saturating_sub(entered.used.load(Ordering::Relaxed));
-                (Arc::clone(&entered.shard), Duration::from_secs(idle))
+                (Arc::clone(&entered.shard), entered.need, Duration::from_secs(idle))
             })
             .collect()
+    }
+
+    /// What objects may take, together and by resource.
+    pub fn object_room(&self) -> &ObjectRoom {
+        &self.object_room
     }
 
     /// Says whether further shards may be opened for requests.
@@ -221,7 +233,7 @@ impl Registry {
     }
 
     /// Closes a shard of this size to make room. It is opened again when it fits, or after a while.
-    pub(super) fn close_for_memory(&self, shard: &Shard, bytes: u64) {
+    pub fn close_for_memory(&self, shard: &Shard, bytes: u64) {
         self.outgrown.lock().close(shard.key(), bytes, Instant::now());
         self.close(|candidate| candidate.id() == shard.id());
     }

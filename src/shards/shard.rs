@@ -41,6 +41,7 @@ use super::{
     counted::Counted,
     history_room::HistoryRoom,
     hub::{Hub, Message},
+    object_room::{FillRoom, ObjectRoom},
     subscription::Subscription,
     turnover::Turnover,
 };
@@ -111,6 +112,8 @@ pub struct Shard {
     hubs: Arc<[Arc<Hub>]>,
     /// What the logs of all shards together may take at their beginnings.
     history_room: Arc<HistoryRoom>,
+    /// What objects may take; `None` without a limit.
+    object_room: Option<Arc<ObjectRoom>>,
     turnover: Arc<Turnover>,
     log_beginnings: Mutex<LogBeginnings>,
     counted: Option<Counted>,
@@ -140,6 +143,7 @@ impl Shard {
             progress: watch::Sender::new(Progress::default()),
             hubs,
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
+            object_room: None,
             turnover: Arc::default(),
             log_beginnings: Mutex::new(LogBeginnings::default()),
             counted: None,
@@ -162,6 +166,22 @@ impl Shard {
     #[must_use]
     pub fn sharing(self, history_room: Arc<HistoryRoom>) -> Self {
         Self { history_room, ..self }
+    }
+
+    /// Is filled only as far as there is room for objects.
+    #[must_use]
+    pub fn within(self, object_room: Arc<ObjectRoom>) -> Self {
+        Self { object_room: Some(object_room), ..self }
+    }
+
+    /// The room for one fill.
+    pub fn fill_room(&self) -> FillRoom {
+        FillRoom::new(self.object_room.clone(), &self.key.gvr)
+    }
+
+    /// Whether anybody but its filler waits for the shard to change.
+    pub fn is_awaited(&self) -> bool {
+        self.progress.receiver_count() > 1
     }
 
     /// Its number.
@@ -331,10 +351,16 @@ impl Shard {
         let (audiences, unindexed_audiences) = cache.audiences().len();
         let objects = self.published.load().as_ref().map_or(0, |snapshot| snapshot.objects.len());
         let past_bytes = cache.past().map_or(0, PastStates::bytes);
+        let log_events = cache.history_len();
+        drop(cache);
+        // A walk over all pages, not under the lock.
+        let deflated_bytes =
+            self.snapshot().map_or(0, |snapshot| snapshot.objects.deflated_bytes());
         Figures {
             objects,
-            object_bytes,
-            log_events: cache.history_len(),
+            object_bytes: object_bytes + deflated_bytes,
+            deflated_bytes,
+            log_events,
             log_bytes,
             past_bytes,
             watchers,
@@ -382,8 +408,10 @@ impl Shard {
 pub struct Figures {
     /// Objects held.
     pub objects: usize,
-    /// Bytes of the objects, pages and indexes.
+    /// Bytes of the objects, pages and indexes, deflated forms included.
     pub object_bytes: u64,
+    /// Bytes of the deflated forms alone.
+    pub deflated_bytes: u64,
     /// Events in the log.
     pub log_events: usize,
     /// Bytes kept alive by the log.

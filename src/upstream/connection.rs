@@ -28,8 +28,9 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 mod io_stream;
+mod read_ahead;
 
-use self::io_stream::Stream;
+use self::{io_stream::Stream, read_ahead::ReadAhead};
 use super::{endpoint::Endpoint, error::UpstreamError, transport::body::SentBody};
 
 /// Bound on name resolution, and on the TCP handshake over all addresses together.
@@ -132,7 +133,7 @@ impl Connector {
             .endpoint
             .server_name()
             .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, tcp);
+        let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, ReadAhead::new(tcp));
         match timeout(TLS_LIMIT, handshake).await {
             Ok(Ok(stream)) => Ok(Stream::tls(stream, permit)),
             Ok(Err(error)) => Err(failed(error)),

@@ -4,6 +4,10 @@
 //! no more streams on an HTTP/2 connection than its budget; a place taken is given back when its
 //! holder is dropped, whatever the reason. Requests that find an HTTP/2 connection being opened
 //! wait for it and share its failure, instead of opening one each.
+//!
+//! A connection is driven by the runtime that opened it. In a lane of clients a request takes one of
+//! its own runtime where it can, so that nothing of it changes thread; the bounds are those of the
+//! process, and at the bound a connection of another runtime is as good.
 //! Locks: one per pool, never held across an await.
 
 use std::{
@@ -17,6 +21,7 @@ use std::{
 use hyper::client::conn::{http1, http2};
 use parking_lot::Mutex;
 use tokio::{
+    runtime::{self, Handle},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::Instant,
 };
@@ -36,11 +41,31 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
 pub(super) struct Pool {
     lane: &'static str,
     limit: usize,
+    affinity: Affinity,
     connector: Connector,
     places: Arc<Semaphore>,
     /// How many connections were opened so far.
     opened: watch::Sender<u64>,
     state: Mutex<State>,
+}
+
+/// Whether requests keep to the connections of their own runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Affinity {
+    /// Every runtime has connections of its own: for what clients wait for.
+    OwnRuntime,
+    /// All runtimes share: for few requests, whose connections are watched for being new.
+    None,
+}
+
+/// The runtime that drives a connection; the same for all where that does not matter.
+type Home = Option<runtime::Id>;
+
+/// Which connections a request may take.
+#[derive(Clone, Copy)]
+enum Choice {
+    Of(Home),
+    Any,
 }
 
 struct State {
@@ -59,6 +84,7 @@ struct State {
 
 struct Shared {
     number: u64,
+    home: Home,
     sender: http2::SendRequest<SentBody>,
     /// What upstream's SETTINGS allow at a time.
     allowed: Arc<AtomicUsize>,
@@ -67,6 +93,7 @@ struct Shared {
 }
 
 struct Idle {
+    home: Home,
     sender: http1::SendRequest<SentBody>,
     since: Instant,
 }
@@ -74,14 +101,28 @@ struct Idle {
 /// An HTTP/2 connection being opened, and how many requests count on it.
 struct Opening {
     number: u64,
+    home: Home,
     expected: usize,
     outcome: watch::Receiver<Option<Result<(), UpstreamError>>>,
 }
 
 /// A connection, or a share of one, for one request.
 pub(super) enum Lease {
-    Http1 { sender: http1::SendRequest<SentBody>, reused: bool, generation: u64 },
+    Http1 { sender: http1::SendRequest<SentBody>, reused: bool, keeper: Keeper },
     Http2 { sender: http2::SendRequest<SentBody>, reused: bool, permit: StreamPermit },
+}
+
+/// Where an HTTP/1.1 connection goes when its request is through.
+pub(super) struct Keeper {
+    pool: Weak<Pool>,
+    home: Home,
+    generation: u64,
+}
+
+/// An HTTP/1.1 connection whose answer is being read; kept for the next request on drop.
+pub(super) struct Kept {
+    sender: Option<http1::SendRequest<SentBody>>,
+    keeper: Keeper,
 }
 
 /// One stream of a connection's budget; given back on drop.
@@ -101,6 +142,7 @@ enum Step {
 struct Opener {
     pool: Arc<Pool>,
     number: u64,
+    home: Home,
     generation: u64,
     outcome: Option<watch::Sender<Option<Result<(), UpstreamError>>>>,
 }
@@ -110,7 +152,12 @@ struct SweepMark(Weak<Pool>);
 // === impl Pool ===
 
 impl Pool {
-    pub(super) fn new(lane: &'static str, limit: usize, connector: Connector) -> Arc<Self> {
+    pub(super) fn new(
+        lane: &'static str,
+        limit: usize,
+        affinity: Affinity,
+        connector: Connector,
+    ) -> Arc<Self> {
         let state = State {
             shared: Vec::new(),
             idle: Vec::new(),
@@ -123,7 +170,7 @@ impl Pool {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(limit));
         let (opened, state) = (watch::Sender::new(0), Mutex::new(state));
-        Arc::new(Self { lane, limit, connector, places, opened, state })
+        Arc::new(Self { lane, limit, affinity, connector, places, opened, state })
     }
 
     /// `host:port` of the endpoint.
@@ -195,59 +242,66 @@ impl Pool {
         state.openings.clear();
     }
 
-    /// Keeps an HTTP/1.1 connection for the next request, once it is through with this one. A
-    /// request that is cut short closes its connection, which ends the wait.
-    pub(super) fn give_back(
-        self: &Arc<Self>,
-        mut sender: http1::SendRequest<SentBody>,
-        generation: u64,
-    ) {
-        let pool = Arc::downgrade(self);
-        tokio::spawn(async move {
-            if sender.ready().await.is_err() {
-                return;
-            }
-            let Some(pool) = pool.upgrade() else { return };
-            let mut state = pool.state.lock();
-            if state.generation == generation {
-                state.idle.push(Idle { sender, since: Instant::now() });
-            }
-        });
+    /// Keeps an HTTP/1.1 connection for the next request. It may not be through with its last one
+    /// yet, and is not given out before; one that was cut short closes instead.
+    fn keep(&self, sender: http1::SendRequest<SentBody>, home: Home, generation: u64) {
+        let mut state = self.state.lock();
+        if state.generation == generation && !sender.is_closed() {
+            state.idle.push(Idle { home, sender, since: Instant::now() });
+        }
+    }
+
+    fn home(&self) -> Home {
+        match self.affinity {
+            Affinity::OwnRuntime => Some(Handle::current().id()),
+            Affinity::None => None,
+        }
     }
 
     fn step(self: &Arc<Self>) -> Result<Step, UpstreamError> {
+        let home = self.home();
         let mut state = self.state.lock();
         let state = &mut *state;
         state.shared.retain(|connection| !connection.sender.is_closed());
-        if let Some(connection) = state.shared.iter_mut().find(|connection| connection.has_room()) {
-            return Ok(Step::Take(connection.lease(self, true)));
+        if let Some(step) = self.existing(state, Choice::Of(home)) {
+            return Ok(step);
         }
-        while let Some(idle) = state.idle.pop() {
-            if idle.sender.is_ready() {
-                let generation = state.generation;
-                let lease = Lease::Http1 { sender: idle.sender, reused: true, generation };
-                return Ok(Step::Take(lease));
-            }
-        }
-        if state.http2
-            && let Some(opening) =
-                state.openings.iter_mut().find(|opening| opening.expected < STREAM_BUDGET)
-        {
-            opening.expected += 1;
-            return Ok(Step::Wait(opening.outcome.clone()));
-        }
-        let permit = self.place()?;
+        let permit = match self.place() {
+            Ok(permit) => permit,
+            // A connection of another thread is better than none.
+            Err(exhausted) => return self.existing(state, Choice::Any).ok_or(exhausted),
+        };
         let number = state.next;
         state.next += 1;
         let outcome = state.http2.then(|| {
             let (sender, outcome) = watch::channel(None);
-            state.openings.push(Opening { number, expected: 1, outcome });
+            state.openings.push(Opening { number, home, expected: 1, outcome });
             sender
         });
         self.sweep(state);
         let generation = state.generation;
         let pool = Arc::clone(self);
-        Ok(Step::Open(Opener { pool, number, generation, outcome }, permit))
+        Ok(Step::Open(Opener { pool, number, home, generation, outcome }, permit))
+    }
+
+    /// A place on a connection that is open, or being opened.
+    fn existing(self: &Arc<Self>, state: &mut State, choice: Choice) -> Option<Step> {
+        let mut shared = state.shared.iter_mut();
+        if let Some(connection) = shared.find(|one| choice.allows(one.home) && one.has_room()) {
+            return Some(Step::Take(connection.lease(self, true)));
+        }
+        if let Some(Idle { sender, home, .. }) = state.take_idle(choice) {
+            let keeper = Keeper { pool: Arc::downgrade(self), home, generation: state.generation };
+            return Some(Step::Take(Lease::Http1 { sender, reused: true, keeper }));
+        }
+        if !state.http2 {
+            return None;
+        }
+        let mut openings = state.openings.iter_mut();
+        let opening =
+            openings.find(|one| choice.allows(one.home) && one.expected < STREAM_BUDGET)?;
+        opening.expected += 1;
+        Some(Step::Wait(opening.outcome.clone()))
     }
 
     fn place(&self) -> Result<OwnedSemaphorePermit, UpstreamError> {
@@ -292,6 +346,55 @@ impl Pool {
     }
 }
 
+// === impl State ===
+
+impl State {
+    /// The connection used last that is ready; those found closed on the way are forgotten.
+    fn take_idle(&mut self, choice: Choice) -> Option<Idle> {
+        for index in (0..self.idle.len()).rev() {
+            let idle = &self.idle[index];
+            if idle.sender.is_closed() {
+                self.idle.remove(index);
+            } else if choice.allows(idle.home) && idle.sender.is_ready() {
+                return Some(self.idle.remove(index));
+            }
+        }
+        None
+    }
+}
+
+// === impl Choice ===
+
+impl Choice {
+    fn allows(self, home: Home) -> bool {
+        match self {
+            Self::Of(wanted) => home == wanted,
+            Self::Any => true,
+        }
+    }
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// Keeps the connection from when its answer has been read.
+    pub(super) const fn after(self, sender: http1::SendRequest<SentBody>) -> Kept {
+        Kept { sender: Some(sender), keeper: self }
+    }
+}
+
+// === impl Kept ===
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.take()
+            && let Some(pool) = self.keeper.pool.upgrade()
+        {
+            pool.keep(sender, self.keeper.home, self.keeper.generation);
+        }
+    }
+}
+
 // === impl Shared ===
 
 impl Shared {
@@ -331,13 +434,15 @@ impl Opener {
         match established {
             Established::Http1(sender) => {
                 state.http2 = false;
-                Lease::Http1 { sender, reused: false, generation: self.generation }
+                let (home, generation) = (self.home, self.generation);
+                let keeper = Keeper { pool: Arc::downgrade(&self.pool), home, generation };
+                Lease::Http1 { sender, reused: false, keeper }
             }
             Established::Http2(sender, allowed) => {
                 state.http2 = true;
                 let idle_since = Instant::now();
-                let number = self.number;
-                let mut shared = Shared { number, sender, allowed, streams: 0, idle_since };
+                let (number, home) = (self.number, self.home);
+                let mut shared = Shared { number, home, sender, allowed, streams: 0, idle_since };
                 let lease = shared.lease(&self.pool, false);
                 if current {
                     state.shared.push(shared);
@@ -395,13 +500,14 @@ mod tests {
         })
         .await;
         let endpoint = Endpoint::parse(&format!("http://{address}")).unwrap();
-        let pool = Pool::new("client", 4, Connector::new(endpoint, None, Windows::CLIENT_READER));
+        let connector = Connector::new(endpoint, None, Windows::CLIENT_READER);
+        let pool = Pool::new("client", 4, Affinity::OwnRuntime, connector);
         let settled = async || tokio::time::sleep(Duration::from_millis(50)).await;
         let used = async || {
-            let Lease::Http1 { sender, reused, generation } = pool.lease().await.unwrap() else {
+            let Lease::Http1 { sender, reused, keeper } = pool.lease().await.unwrap() else {
                 panic!("a server without TLS speaks HTTP/1.1");
             };
-            pool.give_back(sender, generation);
+            drop(keeper.after(sender));
             settled().await;
             reused
         };

@@ -49,6 +49,7 @@ pub enum TlsSetupError {
 /// The TLS configurations of an endpoint, one per use.
 pub(super) struct TlsConfigs {
     pub(super) gateway: Arc<ClientConfig>,
+    pub(super) brief: Arc<ClientConfig>,
     pub(super) client: Arc<ClientConfig>,
     pub(super) unproven: Arc<ClientConfig>,
     pub(super) upgrade: Arc<ClientConfig>,
@@ -124,6 +125,7 @@ impl TlsConfigs {
         let anonymous = |lane: Lane| config(&verifier, lane, None);
         Ok(Self {
             gateway: config(&verifier, Lane::Gateway, Some(credential))?,
+            brief: anonymous(Lane::ClientBrief)?,
             client: anonymous(Lane::Client)?,
             unproven: anonymous(Lane::Unproven)?,
             upgrade: anonymous(Lane::Unproven)?,
@@ -153,7 +155,7 @@ fn config(
     };
     config.alpn_protocols = match lane {
         Lane::Client | Lane::Gateway => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        Lane::Unproven => vec![b"http/1.1".to_vec()],
+        Lane::ClientBrief | Lane::Unproven => vec![b"http/1.1".to_vec()],
     };
     Ok(Arc::new(config))
 }

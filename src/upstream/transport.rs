@@ -24,9 +24,11 @@ pub mod body;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
+mod pool_tests;
+#[cfg(test)]
 mod tests;
 
-use self::body::{BodySlot, RequestBody, SentBody, UpstreamBody};
+use self::body::{BodySlot, Held, RequestBody, SentBody, UpstreamBody};
 use super::{
     Lane,
     connection::{Connector, Windows},
@@ -34,7 +36,7 @@ use super::{
     endpoint::Endpoint,
     error::UpstreamError,
     kubeconfig::ClusterAccess,
-    pool::{Lease, Pool},
+    pool::{Affinity, Lease, Pool},
     tls::{TlsConfigs, TlsSetupError},
 };
 use crate::telemetry::metrics::{self, Metrics, Samples};
@@ -47,7 +49,9 @@ const MAX_ATTEMPTS: u32 = 3;
 pub struct ConnectionLimits {
     /// Of the gateway's own lane; times 100 streams over HTTP/2.
     pub gateway: usize,
-    /// Of proven clients; times 100 streams over HTTP/2.
+    /// Of proven clients' brief requests, one each; at the bound they join the others.
+    pub brief: usize,
+    /// Of proven clients' other requests; times 100 streams over HTTP/2.
     pub client: usize,
     /// Of unproven clients, one request each.
     pub unproven: usize,
@@ -65,6 +69,7 @@ struct Shared {
     /// The certificate that the gateway lane's connections presented; another one retires them.
     presented: Mutex<Option<Arc<CertifiedKey>>>,
     gateway: Arc<Pool>,
+    brief: Arc<Pool>,
     client: Arc<Pool>,
     unproven: Arc<Pool>,
     upgrade: Arc<Pool>,
@@ -100,10 +105,10 @@ impl UpgradeOutcome {
 // === impl ConnectionLimits ===
 
 impl Default for ConnectionLimits {
-    /// 6,400 HTTP/2 streams for clients and 1,600 for the gateway; an upstream that only speaks
-    /// HTTP/1.1 needs more connections than this, by configuration.
+    /// 6,400 HTTP/2 streams each for clients and for the gateway, which takes one for each shard, and
+    /// there are clusters with 2,000 types; an upstream that only speaks HTTP/1.1 needs more connections than this, by configuration.
     fn default() -> Self {
-        Self { gateway: 16, client: 64, unproven: 1024, upgrade: 1024 }
+        Self { gateway: 64, brief: 256, client: 64, unproven: 1024, upgrade: 1024 }
     }
 }
 
@@ -135,16 +140,19 @@ impl KubeApiserver {
             tracing::warn!(host = %endpoint.label(), "the API server is reached without TLS");
             None
         };
-        let pool = |name, limit, tls: Option<&Arc<_>>, windows| {
-            Pool::new(name, limit, Connector::new(endpoint.clone(), tls.cloned(), windows))
-        };
         let tls = tls.as_ref();
-        let (own, theirs) = (Windows::OWN_READER, Windows::CLIENT_READER);
+        let connector =
+            |tls: Option<&Arc<_>>, windows| Connector::new(endpoint.clone(), tls.cloned(), windows);
+        let clients = |name, limit, tls| {
+            Pool::new(name, limit, Affinity::OwnRuntime, connector(tls, Windows::CLIENT_READER))
+        };
+        let own = connector(tls.map(|tls| &tls.gateway), Windows::OWN_READER);
         Ok(Self(Arc::new(Shared {
-            gateway: pool("gateway", limits.gateway, tls.map(|tls| &tls.gateway), own),
-            client: pool("client", limits.client, tls.map(|tls| &tls.client), theirs),
-            unproven: pool("unproven", limits.unproven, tls.map(|tls| &tls.unproven), theirs),
-            upgrade: pool("upgrade", limits.upgrade, tls.map(|tls| &tls.upgrade), theirs),
+            gateway: Pool::new("gateway", limits.gateway, Affinity::None, own),
+            brief: clients("client-brief", limits.brief, tls.map(|tls| &tls.brief)),
+            client: clients("client", limits.client, tls.map(|tls| &tls.client)),
+            unproven: clients("unproven", limits.unproven, tls.map(|tls| &tls.unproven)),
+            upgrade: clients("upgrade", limits.upgrade, tls.map(|tls| &tls.upgrade)),
             presented: Mutex::new(None),
             metrics,
             endpoint,
@@ -197,11 +205,10 @@ impl KubeApiserver {
         if lane == Lane::Gateway {
             self.identify(&mut parts.headers).await?;
         }
-        let pool = self.pool(lane);
         let mut body = BodySlot::new(body);
         let mut attempt = 1;
         loop {
-            let lease = pool.lease().await?;
+            let (pool, lease) = self.lease(lane).await?;
             let http2 = matches!(lease, Lease::Http2 { .. });
             let request = self.dress(&parts, http2, body.sent())?;
             let failure = match exchange(pool, lease, request).await {
@@ -252,8 +259,22 @@ impl KubeApiserver {
         Ok(UpgradeOutcome::Switched(response.map(drop), TokioIo::new(upgraded)))
     }
 
+    /// A place on the lane's connections. Brief requests of clients that find none of theirs join the
+    /// others, which have the same rights.
+    async fn lease(&self, lane: Lane) -> Result<(&Arc<Pool>, Lease), UpstreamError> {
+        let pool = self.pool(lane);
+        match pool.lease().await {
+            Err(UpstreamError::Exhausted { .. }) if lane == Lane::ClientBrief => {
+                let pool = &self.0.client;
+                Ok((pool, pool.lease().await?))
+            }
+            leased => Ok((pool, leased?)),
+        }
+    }
+
     fn pool(&self, lane: Lane) -> &Arc<Pool> {
         match lane {
+            Lane::ClientBrief => &self.0.brief,
             Lane::Client => &self.0.client,
             Lane::Gateway => &self.0.gateway,
             Lane::Unproven => &self.0.unproven,
@@ -344,8 +365,8 @@ async fn exchange(
     request: Request<SentBody>,
 ) -> Result<Response<UpstreamBody>, Failure> {
     let host = pool.host();
-    let answer = |response: Response<Incoming>, permit| {
-        response.map(|incoming| UpstreamBody::http(incoming, Arc::clone(host), permit))
+    let answer = |response: Response<Incoming>, held| {
+        response.map(|incoming| UpstreamBody::http(incoming, Arc::clone(host), Some(held)))
     };
     let failed = |reused, mut error: hyper::client::conn::TrySendError<Request<SentBody>>| {
         let unsent = error.take_message().is_some();
@@ -353,16 +374,15 @@ async fn exchange(
         Failure { error, reused }
     };
     match lease {
-        Lease::Http1 { mut sender, reused, generation } => {
+        Lease::Http1 { mut sender, reused, keeper } => {
             let sent = sender.try_send_request(request).await;
             let response = sent.map_err(|error| failed(reused, error))?;
-            pool.give_back(sender, generation);
-            Ok(answer(response, None))
+            Ok(answer(response, Held::Connection(keeper.after(sender))))
         }
         Lease::Http2 { mut sender, reused, permit } => {
             let sent = sender.try_send_request(request).await;
             let response = sent.map_err(|error| failed(reused, error))?;
-            Ok(answer(response, Some(permit)))
+            Ok(answer(response, Held::Stream(permit)))
         }
     }
 }

@@ -19,7 +19,7 @@ const ROUNDS: usize = 10;
 
 /// Of these, at most a quarter may be kept alive by readers alone.
 const CACHE_MEMORY: &str = "32Mi";
-const HISTORY_MEMORY: &str = "8Mi";
+const HISTORY_MEMORY: &str = "17M";
 
 /// Ten states are 80 MB, and the history is more. What the bounds allow: a quarter of the memory for
 /// objects, the history, two states between two looks at memory, and what the allocator keeps.
@@ -34,7 +34,7 @@ pub(crate) async fn readers_that_take_nothing(cluster: Arc<Cluster>) -> Result<(
     let direct = cluster.client().token(cluster.token("admin")).shared().build()?;
     front::namespace(&direct, "overload").await?;
     replace(&direct, 0).await?;
-    let bounds = ["--cache-memory", CACHE_MEMORY, "--history-memory", HISTORY_MEMORY];
+    let bounds = ["--cache-max-bytes", CACHE_MEMORY, "--history-max-bytes", HISTORY_MEMORY];
     let mut front = Front::start_bounded(&cluster, &bounds).await?;
     let client = front.client_with(&cluster, Protocol::Http2)?;
     let after = version_of(&warm(&client, COLLECTION).await?)?;

@@ -9,6 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    docs,
+    growth::Curves,
+    limits,
     pods::{Pods, Profile},
     progress::Progress,
     report::Report,
@@ -17,6 +20,9 @@ use crate::{
     servers::{Options, Stage, gateway_binary, limit},
     table,
 };
+
+/// For the connections of the rows that have one for each watch, with room to spare.
+const OPEN_FILES: u64 = 100_000;
 
 /// Measures watchgate side by side with kube-apiserver, a bare server and HAProxy, on this machine.
 ///
@@ -49,6 +55,9 @@ struct Flags {
     /// How often each side is measured, in turn.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// How many requests are under way at the same time in rows of small answers.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    concurrency: u32,
     /// How many pods the cluster has.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1000..=200_000))]
     pods: u32,
@@ -61,12 +70,18 @@ struct Flags {
     /// The gateway's binary [default: watchgate beside this program]
     #[arg(long, value_name = "FILE")]
     gateway: Option<PathBuf>,
-    /// A further flag of the gateway, as in --gateway-flag=--cache-memory=8Gi. Repeatable.
+    /// A further flag of the gateway, as in --gateway-flag=--cache-max-bytes=8Gi. Repeatable.
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     gateway_flag: Vec<String>,
     /// Hold this file's lock during each round, so that runs on one machine don't measure each other.
     #[arg(long, value_name = "FILE")]
     lock_file: Option<PathBuf>,
+    /// Measure how costs grow with objects and watchers, after the rows; with no --row given, instead of them.
+    #[arg(long)]
+    growth: bool,
+    /// Put what was measured into docs/PERFORMANCE.md of this repository, in place of what stands there of the same rows.
+    #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, default_missing_value = ".")]
+    write_docs: Option<PathBuf>,
     /// Write the result as JSON to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -98,22 +113,35 @@ impl Flags {
         let rows = self.rows()?;
         let gateway = gateway_binary(self.gateway.as_deref())?;
         let progress = Progress::start();
+        let files = limits::raise_open_files(OPEN_FILES);
+        if files < OPEN_FILES {
+            progress
+                .say(format!("only {files} files may be open; rows of many connections may fail"));
+        }
         let pods = Pods { profile: self.profile, count: self.pods as usize, seed: self.seed };
         let options = Options { gateway, gateway_flags: self.gateway_flag.clone(), pods };
-        let settings =
-            Settings { rounds: self.rounds as usize, progress, lock: self.lock_file.clone() };
+        let settings = Settings {
+            rounds: self.rounds as usize,
+            concurrency: self.concurrency as usize,
+            progress,
+            lock: self.lock_file.clone(),
+        };
         let mut outcome = Outcome::new(&options, self.rounds).await?;
-        let stage = Box::pin(Stage::set(options, &progress)).await?;
+        let mut curves = Curves::default();
         tokio::select! {
-            ended = Box::pin(run(stage, &rows, &settings, &mut outcome)) => ended?,
+            ended = Box::pin(run(&options, &rows, self.growth, &settings, &mut outcome, &mut curves)) => ended?,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 progress.say("interrupted; what was measured so far follows");
             }
         }
+        outcome.growth = curves.0;
         print!("{}", table::markdown(&outcome.rows));
         if let Some(path) = &self.json {
             write_json(path, &outcome)?;
+        }
+        if let Some(root) = &self.write_docs {
+            docs::write(root, &outcome)?;
         }
         let right = outcome.rows.iter().all(|report: &Report| report.failures.is_empty());
         Ok(if right { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -132,17 +160,27 @@ impl Flags {
 }
 
 async fn run(
-    mut stage: Stage,
+    options: &Options,
     rows: &[Row],
+    growth: bool,
     settings: &Settings,
     outcome: &mut Outcome,
+    curves: &mut Curves,
 ) -> Result<()> {
-    for row in rows {
-        let report = Box::pin(row.measure(&mut stage, settings)).await?;
-        settings.progress.say(format!("= {}", table::summary(&report)));
-        outcome.rows.push(report);
+    if !rows.is_empty() {
+        let mut stage = Box::pin(Stage::set(options.clone(), &settings.progress)).await?;
+        for row in rows {
+            let mut report = Box::pin(row.measure(&mut stage, settings)).await?;
+            report.commit.clone_from(&outcome.versions.commit);
+            settings.progress.say(format!("= {}", table::summary(&report)));
+            outcome.rows.push(report);
+        }
+        stage.strike().await?;
     }
-    stage.strike().await
+    if growth {
+        Box::pin(curves.measure(options, settings)).await?;
+    }
+    Ok(())
 }
 
 fn write_json(path: &Path, outcome: &Outcome) -> Result<()> {

@@ -7,8 +7,14 @@
 mod body;
 mod command;
 mod cpu;
+mod crowd;
+mod delays;
+mod docs;
 mod examine;
 mod fill;
+mod growth;
+mod limits;
+mod plot;
 mod pods;
 mod progress;
 mod random;
@@ -19,6 +25,7 @@ mod servers;
 mod spread;
 mod table;
 mod wire;
+mod writes;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@
 //! server (uid, times, managedFields) is left to it.
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::random::Random;
@@ -21,7 +21,7 @@ pub(crate) const PER_NODE: usize = 10;
 pub(crate) const TIERS: usize = 7;
 
 /// What the pods are like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Profile {
     /// All alike, some 5.2 KB each.
@@ -124,8 +124,6 @@ impl Pods {
                 "labels": {
                     "app": app,
                     "tier": format!("tier-{}", pod % TIERS),
-                    "app.kubernetes.io/instance": app,
-                    "app.kubernetes.io/managed-by": "Helm",
                     "pod-template-hash": random.word(10),
                 },
                 "annotations": self.annotations(&mut random),
@@ -143,7 +141,6 @@ impl Pods {
     fn annotations(&self, random: &mut Random) -> Value {
         let mut annotations = json!({
             "prometheus.io/scrape": "true",
-            "prometheus.io/port": "8080",
             "checksum/config": random.hex(64),
         });
         if self.profile == Profile::Mix {
@@ -159,7 +156,7 @@ impl Pods {
 
     fn container(&self, random: &mut Random, app: &str, number: usize) -> Value {
         let variables = match self.profile {
-            Profile::Uniform => 3,
+            Profile::Uniform => 2,
             Profile::Mix => random.below(30),
         };
         let mut environment: Vec<Value> = (0..variables)
@@ -178,59 +175,57 @@ impl Pods {
             "name": "POD_IP",
             "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}},
         }));
-        let probe = |path: &str| {
-            json!({
-                "httpGet": {"path": path, "port": "http", "scheme": "HTTP"},
-                "initialDelaySeconds": 10, "periodSeconds": 10, "timeoutSeconds": 3,
-                "successThreshold": 1, "failureThreshold": 3,
-            })
-        };
         let cpu = format!("{}m", 50 * (1 + random.below(20)));
         let memory = format!("{}Mi", 64 * (1 + random.below(16)));
-        json!({
+        let mut container = json!({
             "name": if number == 0 { app.to_owned() } else { format!("sidecar-{number}") },
             "image": format!("registry.example.com/{app}/server@sha256:{}", random.hex(64)),
-            "args": ["--config=/etc/app/config.yaml", "--listen=:8080", format!("--shard={}", random.below(64))],
+            "args": ["--config=/etc/app/config.yaml", format!("--shard={}", random.below(64))],
             "env": environment,
             "ports": [{"name": "http", "containerPort": 8080 + number, "protocol": "TCP"}],
             "resources": {
                 "requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory},
             },
-            "livenessProbe": probe("/healthz"),
-            "readinessProbe": probe("/readyz"),
-            "volumeMounts": [
-                {"name": "config", "mountPath": "/etc/app", "readOnly": true},
-                {"name": "kube-api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true},
-            ],
-            "securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}},
-        })
+            "volumeMounts": [{"name": "config", "mountPath": "/etc/app", "readOnly": true}],
+        });
+        if self.profile == Profile::Mix {
+            let probe = |path: &str, period: usize| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "failureThreshold": 3});
+            container["livenessProbe"] = probe("/healthz", 5 + random.below(30));
+            container["readinessProbe"] = probe("/readyz", 1 + random.below(15));
+            container["securityContext"] = json!({
+                "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+            });
+        }
+        container
     }
 
     fn spec(&self, pod: usize, containers: Vec<Value>, random: &mut Random) -> Value {
-        let mut volumes = vec![
-            json!({"name": "config", "configMap": {"name": format!("config-{}", random.word(6)), "defaultMode": 420}}),
-            json!({"name": "kube-api-access", "projected": {"defaultMode": 420, "sources": [
-                {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
-                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
-            ]}}),
-        ];
-        if self.profile == Profile::Mix {
-            for number in 0..random.below(4) {
-                let claim = format!("data-{}", random.word(12));
-                volumes.push(json!({"name": format!("data-{number}"), "persistentVolumeClaim": {"claimName": claim}}));
-            }
-        }
-        json!({
+        let name = format!("config-{}", random.word(6));
+        let mut volumes =
+            vec![json!({"name": "config", "configMap": {"name": name, "defaultMode": 420}})];
+        let mut spec = json!({
             "nodeName": Self::node_name(self.node_of(pod)),
             "serviceAccountName": "default",
             "restartPolicy": "Always",
             "terminationGracePeriodSeconds": 30,
-            "securityContext": {"runAsNonRoot": true, "runAsUser": 65_532, "fsGroup": 65_532},
-            "tolerations": [{"key": "dedicated", "operator": "Equal", "value": "batch", "effect": "NoSchedule"}],
             "containers": containers,
-            "volumes": volumes,
-        })
+        });
+        if self.profile == Profile::Mix {
+            volumes.push(json!({"name": "kube-api-access", "projected": {"defaultMode": 420, "sources": [
+                {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            ]}}));
+            for number in 0..random.below(4) {
+                let claim = format!("data-{}", random.word(12));
+                volumes.push(json!({"name": format!("data-{number}"), "persistentVolumeClaim": {"claimName": claim}}));
+            }
+            spec["securityContext"] =
+                json!({"runAsNonRoot": true, "runAsUser": 1000 + random.below(60_000)});
+            spec["tolerations"] =
+                json!([{"key": random.word(9), "operator": "Exists", "effect": "NoSchedule"}]);
+        }
+        spec["volumes"] = Value::Array(volumes);
+        spec
     }
 }
 
@@ -250,8 +245,7 @@ fn status(random: &mut Random, containers: Vec<Value>) -> Value {
     let condition = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": "2026-11-20T08:15:31Z"});
     let address = format!("10.{}.{}.{}", random.below(256), random.below(256), random.below(256));
     let host = format!("172.16.{}.{}", random.below(256), random.below(256));
-    let kinds =
-        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+    let kinds = ["Initialized", "Ready", "PodScheduled"];
     json!({"status": {
         "phase": "Running",
         "conditions": kinds.map(condition),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     servers::Side,
@@ -10,12 +10,14 @@ use crate::{
 };
 
 /// Everything that was measured of one row.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    pub(crate) row: &'static str,
+    pub(crate) row: String,
+    /// What was measured: the commit of the working tree.
+    pub(crate) commit: String,
     pub(crate) title: String,
     /// What the samples count, such as "CPU-ms per request".
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     pub(crate) sides: BTreeMap<Side, Figures>,
     pub(crate) ratio: Option<Ratio>,
     pub(crate) checks: Vec<Check>,
@@ -26,7 +28,7 @@ pub(crate) struct Report {
 }
 
 /// One side's samples, one for each round.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) samples: Vec<f64>,
     /// Of one body as it came over the wire.
@@ -36,7 +38,7 @@ pub(crate) struct Figures {
 }
 
 /// How many times one side costs what another does.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Ratio {
     pub(crate) of: Side,
     pub(crate) to: Side,
@@ -46,7 +48,7 @@ pub(crate) struct Ratio {
 }
 
 /// A figure with a bound of its own.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Check {
     pub(crate) what: String,
     pub(crate) value: f64,
@@ -56,11 +58,12 @@ pub(crate) struct Check {
 // === impl Report ===
 
 impl Report {
-    pub(crate) fn new(row: &'static str, title: impl Into<String>, unit: &'static str) -> Self {
+    pub(crate) fn new(row: &str, title: impl Into<String>, unit: &str) -> Self {
         Self {
-            row,
+            row: row.to_owned(),
+            commit: String::new(),
             title: title.into(),
-            unit,
+            unit: unit.to_owned(),
             sides: BTreeMap::new(),
             ratio: None,
             checks: Vec::new(),

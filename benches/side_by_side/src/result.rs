@@ -3,16 +3,17 @@
 use std::{fs, process::Stdio};
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 use crate::{
+    growth::Curve,
     report::Report,
     servers::{Options, haproxy_version},
 };
 
 /// All of it, for JSON.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) machine: Machine,
     pub(crate) versions: Versions,
@@ -23,10 +24,11 @@ pub(crate) struct Outcome {
     pub(crate) seed: u64,
     pub(crate) rounds: u32,
     pub(crate) rows: Vec<Report>,
+    pub(crate) growth: Vec<Curve>,
 }
 
 /// Where.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
     pub(crate) cores: usize,
@@ -37,7 +39,7 @@ pub(crate) struct Machine {
 }
 
 /// What.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Versions {
     pub(crate) watchgate: String,
     /// Of the working tree, with `-dirty` if it differs; empty outside of one.
@@ -65,7 +67,38 @@ impl Outcome {
             seed: pods.seed,
             rounds,
             rows: Vec::new(),
+            growth: Vec::new(),
         })
+    }
+}
+
+#[cfg(test)]
+impl Outcome {
+    /// For tests.
+    pub(crate) fn example() -> Self {
+        let text = String::new;
+        Self {
+            machine: Machine {
+                processor: text(),
+                cores: 2,
+                memory_bytes: 1 << 30,
+                kernel: text(),
+                load_average: text(),
+            },
+            versions: Versions {
+                watchgate: text(),
+                commit: text(),
+                kubernetes: text(),
+                haproxy: text(),
+            },
+            command: Vec::new(),
+            pods: 1000,
+            profile: crate::pods::Profile::Uniform,
+            seed: 1,
+            rounds: 1,
+            rows: Vec::new(),
+            growth: Vec::new(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
+    growth::Curve,
     report::{Check, Report},
     servers::Side,
     spread::{Short, Spread},
@@ -21,6 +22,12 @@ pub(crate) fn markdown(reports: &[Report]) -> String {
     for report in reports {
         for failure in &report.failures {
             push(&mut notes, &format!("- **{} is WRONG: {failure}**\n", report.row));
+        }
+        if !report.commit.is_empty() {
+            push(
+                &mut notes,
+                &format!("- `{}`: measured at commit {}\n", report.row, report.commit),
+            );
         }
         for note in &report.notes {
             push(&mut notes, &format!("- `{}`: {note}\n", report.row));
@@ -78,6 +85,39 @@ fn line(report: &Report, text: &mut String) {
 fn bound(check: &Check) -> String {
     let sign = if check.met() { "" } else { " (**no**)" };
     format!("{}: {} of ≤ {}{sign}", check.what, Short(check.value), Short(check.at_most))
+}
+
+/// The points of all curves.
+pub(crate) fn curves(curves: &[Curve]) -> String {
+    let mut text = String::from(
+        "| figure | by | at | kube-apiserver | watchgate | limit |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    for curve in curves {
+        let mut sizes: Vec<f64> = curve.sides.values().flatten().map(|(size, _)| *size).collect();
+        sizes.sort_by(f64::total_cmp);
+        sizes.dedup();
+        for size in sizes {
+            let cost = |side| {
+                let points = curve.sides.get(&side)?;
+                points.iter().find(|(at, _)| *at == size).map(|(_, cost)| Short(*cost).to_string())
+            };
+            let cell = |side| cost(side).unwrap_or_else(|| "–".to_owned());
+            push(
+                &mut text,
+                &format!(
+                    "| {}, {} | {} | {} | {} | {} | {} |\n",
+                    curve.title,
+                    curve.unit,
+                    curve.size,
+                    Short(size),
+                    cell(Side::A),
+                    cell(Side::B),
+                    cell(Side::Limit)
+                ),
+            );
+        }
+    }
+    text
 }
 
 /// Writing to a `String` can't fail.

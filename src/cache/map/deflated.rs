@@ -28,6 +28,11 @@ impl Deflated {
         self.block.load().as_ref().and_then(|block| block.get().cloned())
     }
 
+    /// Whether somebody made the block already.
+    pub(super) fn is_there(&self) -> bool {
+        self.block.load().as_ref().is_some_and(|block| block.get().is_some())
+    }
+
     /// The block, made now if nobody did before.
     pub(super) fn get_or_make(&self, make: impl FnOnce() -> DeflatedBlock) -> DeflatedBlock {
         let place = self.block.load_full().unwrap_or_else(|| {

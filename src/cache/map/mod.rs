@@ -6,7 +6,8 @@
 //! keeps its items deflated from the first request for them until it is changed. See `page` for
 //! how changes are taken in, and `docs/decisions/0001-pages-with-overlay.md` for why all this.
 //!
-//! The map knows no resource versions, selectors, heads or tails. A key range costs O(log n).
+//! The map knows no resource versions, heads or tails, and of selectors only that objects are looked
+//! up by equal values. A key range costs O(log n).
 //!
 //! | | |
 //! |---|---|
@@ -14,18 +15,22 @@
 //! | `leaves` | the objects of a page in small groups |
 //! | `page` | joined bytes, overlay, deflated form |
 //! | `deflated` | a page's items as a DEFLATE block |
-//! | `node` | the copy-on-write tree |
+//! | `node` | the copy-on-write tree, and searches in it |
+//! | `column` | what objects can be searched by |
+//! | `places` | where below a node the values of a column stand |
 //! | `iteration` | walking over objects |
 //! | `runs` | walking over the bytes of a list |
 //! | `shared_memory` | what several versions hold together |
 
 mod builder;
+mod column;
 mod deflated;
 mod iteration;
 mod key_range;
 mod leaves;
 mod node;
 mod page;
+mod places;
 mod runs;
 mod shared_memory;
 mod totals;
@@ -34,19 +39,21 @@ mod totals;
 mod tests;
 
 use std::{
-    ops::{Bound, RangeBounds},
+    ops::{Bound, ControlFlow, RangeBounds},
     sync::Arc,
 };
 
-use node::Node;
+use node::{Node, Search};
 use page::Page;
 use totals::Totals;
 
 pub use self::{
     builder::MapBuilder,
+    column::{Column, Term},
     iteration::{Iter, OwnedRange},
     key_range::KeyRange,
-    runs::{PageRun, PageRuns, RunSegments},
+    node::TooLong,
+    runs::{Front, PageRun, PageRuns, Rest, RunSegments},
     shared_memory::bytes_apart,
 };
 use crate::codec::{item_join::ItemJoin, object::Object};
@@ -154,10 +161,37 @@ impl OrderedMap {
         bytes
     }
 
+    /// The memory of what this version knows of where values stand, made by searches. Walks over
+    /// all pages.
+    pub fn place_bytes(&self) -> u64 {
+        self.root.as_ref().map_or(0, Node::place_bytes)
+    }
+
     /// The objects whose keys are in the range, in key order.
     pub fn range(&self, range: impl RangeBounds<str>) -> Iter<'_> {
         let (start, end) = self.ranks(&range);
         Iter::new(self.root.as_ref(), start, end)
+    }
+
+    /// Shows those objects of the range that have the term, in key order, until `visit` breaks.
+    ///
+    /// The first search by a column looks at every object, later ones at those that have the term
+    /// and at pages that were changed since.
+    ///
+    /// # Errors
+    /// When it would take longer than looking at `looks` objects. What was shown so far is no answer.
+    pub fn search<'a>(
+        &'a self,
+        term: &Term,
+        range: impl RangeBounds<str>,
+        looks: usize,
+        visit: impl FnMut(&'a Object) -> ControlFlow<()>,
+    ) -> Result<(), TooLong> {
+        let (start, end) = self.ranks(&range);
+        match &self.root {
+            Some(root) if start < end => Search::new(root, term, start..end, looks, visit).run(),
+            _ => Ok(()),
+        }
     }
 
     /// As [`Self::range`], but holding this version, for readers that take their time.
@@ -182,6 +216,17 @@ impl OrderedMap {
     pub fn pages(&self, range: impl RangeBounds<str>) -> PageRuns {
         let (start, end) = self.ranks(&range);
         PageRuns::new(self.clone(), start, end)
+    }
+
+    /// The first `limit` objects of a range as bytes, and what follows them: O(log n).
+    pub fn front(&self, range: impl RangeBounds<str>, limit: usize) -> Front {
+        let (start, end) = self.ranks(&range);
+        let cut = start.saturating_add(limit).min(end);
+        let last = (start < cut && cut < end)
+            .then(|| Iter::new(self.root.as_ref(), cut - 1, cut).next())
+            .flatten();
+        let rest = last.map(|last| Rest { after: last.key().clone(), count: end - cut });
+        Front { pages: PageRuns::new(self.clone(), start, cut), rest }
     }
 
     /// The whole pages in the range that nobody has compressed yet. Calling

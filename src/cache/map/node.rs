@@ -5,12 +5,15 @@
 //! the branches on one path and the page's list of groups; changing one that is not shared copies
 //! nothing.
 
+mod search;
 #[cfg(test)]
 mod soundness;
 
 use std::sync::Arc;
 
-use super::{page::Page, totals::Totals};
+pub(super) use self::search::Search;
+pub use self::search::TooLong;
+use super::{page::Page, places::PlacesByColumn, totals::Totals};
 use crate::codec::{
     item_join::ItemJoin,
     object::{Object, ObjectAttributes},
@@ -37,6 +40,8 @@ pub(super) enum Node {
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
     children: Vec<Child>,
+    /// In which children values stand.
+    places: PlacesByColumn,
 }
 
 /// A subtree and what its branch knows of it.
@@ -183,7 +188,7 @@ impl Node {
     }
 
     fn branch(children: Vec<Child>) -> Self {
-        Self::Branch(Arc::new(Branch { children }))
+        Self::Branch(Arc::new(Branch { children, places: PlacesByColumn::default() }))
     }
 
     fn is_empty(&self) -> bool {
@@ -217,6 +222,17 @@ impl Node {
         }
     }
 
+    /// The memory of what the subtree knows of where values stand.
+    pub(super) fn place_bytes(&self) -> u64 {
+        match self {
+            Self::Page(page) => page.places().bytes(),
+            Self::Branch(branch) => {
+                let below = branch.nodes().map(Self::place_bytes).sum::<u64>();
+                below + branch.places.bytes()
+            }
+        }
+    }
+
     /// Shows every page.
     pub(super) fn for_each_page<'a>(&'a self, visit: &mut impl FnMut(&'a Arc<Page>)) {
         match self {
@@ -236,12 +252,18 @@ impl Branch {
         self.children.iter().map(|child| &child.node)
     }
 
+    /// Where it is kept in which children values stand.
+    pub(super) const fn places(&self) -> &PlacesByColumn {
+        &self.places
+    }
+
     /// The child that holds the key if any does.
     fn child_for(&self, key: &str) -> usize {
         self.children.partition_point(|child| child.lowest.key.as_str() <= key).saturating_sub(1)
     }
 
     fn insert(&mut self, join: ItemJoin, object: Object) -> Insertion {
+        self.places.release();
         let index = self.child_for(object.key().as_str());
         let child = &mut self.children[index];
         if *object.key() < child.lowest.key {
@@ -258,6 +280,7 @@ impl Branch {
     }
 
     fn remove(&mut self, join: ItemJoin, key: &str) -> Option<Object> {
+        self.places.release();
         let index = self.child_for(key);
         let child = &mut self.children[index];
         let removed = child.node.remove(join, key)?;

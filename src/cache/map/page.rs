@@ -1,9 +1,9 @@
 //! [`Page`]: neighbouring objects whose bytes stand joined in one buffer, with an overlay.
 //!
 //! Unchanged objects are slices of the page's buffer, in which their items stand as a list needs
-//! them; a changed or new object keeps the buffer it came in (the **overlay**) until the page is
-//! written anew. A change therefore copies no bytes, and a LIST still consists of few long
-//! segments. `docs/decisions/0001-pages-with-overlay.md` has the measurements behind the constants.
+//! them; a changed or new object keeps the buffer it came in (the **overlay**). A change therefore
+//! copies no bytes, and a LIST still consists of few long segments. When too much of the buffer is
+//! dead, small objects are written anew and large ones taken apart. `docs/decisions/0001-pages-with-overlay.md` has the measurements behind the constants.
 //!
 //! A page also carries its items as one DEFLATE block, made on first use and dropped by the next
 //! change. It knows nothing of other pages.
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{deflated::Deflated, leaves::Leaves, totals::Totals};
+use super::{deflated::Deflated, leaves::Leaves, places::PlacesByColumn, totals::Totals};
 use crate::codec::{item_join::ItemJoin, object::Object};
 
 /// The item bytes of a freshly built page. 64 KiB blocks of pods deflate to 1.13 × the size of one
@@ -30,13 +30,12 @@ pub(super) const PAGE_MAX_OBJECTS: usize = 512;
 /// A page with fewer item bytes is merged with a neighbour if the result is not too large.
 const PAGE_MIN_BYTES: u64 = 16 * 1024;
 
-/// A page is written anew when more than one part in so many of what it holds is dead. Each change
-/// then copies about as many objects more; a fifth keeps the dead bytes of a busy resource at a tenth
-/// on average, for some 15 KiB copied per change of 5 KiB.
+/// A page is put in order when the dead bytes of its buffer are more than one part in so many of what
+/// it holds.
 const DEAD_PART: u64 = 5;
 
-/// Below this mean size the segments of an overlay are too short to be written one by one: after
-/// 30,000 scattered changes a LIST of 100,000 objects of 500 bytes costs 8.5 ms if pages are left
+/// Below this mean size objects are kept joined, since their segments are too short to be written one
+/// by one: after 30,000 scattered changes a LIST of 100,000 objects of 500 bytes costs 8.5 ms if pages are left
 /// as they are, and 4.5 ms if a page is rewritten when a quarter of its objects changed.
 const SMALL_OBJECT_BYTES: u64 = 2 * 1024;
 
@@ -51,6 +50,8 @@ pub(super) struct Page {
     /// Of those, the objects that are not slices of `buffer`.
     overlay: Overlay,
     deflated: Deflated,
+    /// Which objects have which values.
+    places: PlacesByColumn,
 }
 
 /// How much of a page stands outside of its buffer.
@@ -78,7 +79,7 @@ impl Page {
             object.core = buffer.slice(span);
         }
         let objects = Leaves::from_sorted(objects);
-        Self { objects, buffer, sums, overlay: Overlay::default(), deflated: Deflated::default() }
+        Self { objects, buffer, sums, ..Self::default() }
     }
 
     /// The page for changing: itself if no other version holds it, else a copy without the bytes.
@@ -108,6 +109,7 @@ impl Page {
     /// Inserts or replaces; returns the previous object (which holds no part of the buffer).
     pub(super) fn insert(&mut self, join: ItemJoin, object: Object) -> Option<Object> {
         self.deflated.release();
+        self.places.release();
         // Only what `write` placed may lie in the buffer: the walk over segments relies on it.
         let object = self.apart_from_buffer(object);
         self.count_overlay(join, &object);
@@ -120,7 +122,7 @@ impl Page {
             }
         };
         let previous = previous.map(|previous| self.forget(join, previous));
-        self.rewrite_if_worthwhile(join);
+        self.put_in_order(join);
         previous
     }
 
@@ -128,9 +130,10 @@ impl Page {
     pub(super) fn remove(&mut self, join: ItemJoin, key: &str) -> Option<Object> {
         let slot = self.objects.find(key).ok()?;
         self.deflated.release();
+        self.places.release();
         let removed = self.objects.remove(slot);
         let removed = self.forget(join, removed);
-        self.rewrite_if_worthwhile(join);
+        self.put_in_order(join);
         Some(removed)
     }
 
@@ -145,9 +148,19 @@ impl Page {
         &self.buffer
     }
 
+    /// Whether the buffer is the items joined: nothing was changed since they were written.
+    pub(super) fn is_as_written(&self, join: ItemJoin) -> bool {
+        self.overlay.count == 0 && self.buffer.len() as u64 == self.sums.joined_bytes(join)
+    }
+
     /// Where the page's items are kept deflated.
     pub(super) const fn deflated(&self) -> &Deflated {
         &self.deflated
+    }
+
+    /// Where it is kept which objects have which values.
+    pub(super) const fn places(&self) -> &PlacesByColumn {
+        &self.places
     }
 
     /// Whether the page must be split.
@@ -184,25 +197,34 @@ impl Page {
         })
     }
 
-    /// Writes the page anew when too much of it is dead or scattered. Every rewrite is preceded by
-    /// changes in proportion to the page's size, so its cost per change is a constant.
-    fn rewrite_if_worthwhile(&mut self, join: ItemJoin) {
+    /// Puts the page in order when too much of it is dead or scattered. Small objects are written
+    /// anew, preceded by changes in proportion to the page's size, so that the cost per change is a
+    /// constant. Large ones are taken apart instead, once: their bytes are shared with the log that
+    /// way, nothing is dead ever after, and a list writes them one by one at hardly more cost.
+    fn put_in_order(&mut self, join: ItemJoin) {
         let Totals { count, item_bytes, .. } = self.sums;
         let written = item_bytes - self.overlay.item_bytes;
-        let dead = (self.buffer.len() as u64).saturating_sub(written);
         if self.overlay.count == count {
             // Nothing refers to the buffer any more.
             self.buffer = Bytes::new();
         }
-        // Joining a single object would only double bytes that the log holds anyway.
-        let scattered = if item_bytes < SMALL_OBJECT_BYTES * count as u64 {
-            4 * self.overlay.count > count
-        } else {
-            4 * self.overlay.item_bytes > 3 * item_bytes
-        };
-        if (scattered && count > 1) || (dead * DEAD_PART > item_bytes && written > 0) {
+        let dead = (self.buffer.len() as u64).saturating_sub(written);
+        let much_is_dead = dead * DEAD_PART > item_bytes;
+        if item_bytes >= SMALL_OBJECT_BYTES * count as u64 {
+            if much_is_dead {
+                self.take_apart();
+            }
+        } else if count > 1 && (much_is_dead || 4 * self.overlay.count > count) {
             *self = Self::write(join, self.objects.iter().cloned().collect());
         }
+    }
+
+    /// Gives every object bytes of its own, in place of the buffer.
+    fn take_apart(&mut self) {
+        let objects = self.objects.iter().map(|object| self.apart_from_buffer(object.clone()));
+        self.objects = Leaves::from_sorted(objects.collect());
+        self.buffer = Bytes::new();
+        self.overlay = Overlay { count: self.sums.count, item_bytes: self.sums.item_bytes };
     }
 
     /// Counts an object that comes in as part of the overlay.

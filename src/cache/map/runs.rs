@@ -12,9 +12,12 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{OrderedMap, page::Page, totals::Totals};
-use crate::codec::{
-    gzip::{BlockDeflater, DeflatedBlock},
-    item_join::ItemJoin,
+use crate::{
+    api::object_key::ObjectKey,
+    codec::{
+        gzip::{BlockDeflater, DeflatedBlock},
+        item_join::ItemJoin,
+    },
 };
 
 /// The segments of one run; most pages were changed in few places, if at all.
@@ -26,6 +29,24 @@ pub struct PageRuns {
     version: OrderedMap,
     next: usize,
     end: usize,
+}
+
+/// The beginning of a range.
+#[derive(Clone, Debug)]
+pub struct Front {
+    /// Its objects as bytes.
+    pub pages: PageRuns,
+    /// What follows, unless nothing does.
+    pub rest: Option<Rest>,
+}
+
+/// What follows the beginning of a range.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    /// The key of the last object before it.
+    pub after: ObjectKey,
+    /// The number of its objects.
+    pub count: usize,
 }
 
 /// Those items of one page that belong to a range; never empty.
@@ -76,6 +97,9 @@ impl PageRun {
 
     /// The joined items, separators between them included.
     pub fn segments(&self) -> RunSegments {
+        if self.is_whole() && self.page.is_as_written(self.join) {
+            return RunSegments::from_iter([self.page.buffer().clone()]);
+        }
         let separator = Bytes::from_static(self.join.separator());
         let (mut segments, mut stretch) = (RunSegments::new(), Stretch::None);
         let objects = self.page.objects().slice(self.objects.start, self.objects.end);
@@ -107,6 +131,11 @@ impl PageRun {
     /// the range covers the page in part.
     pub fn deflated(&self) -> Option<DeflatedBlock> {
         self.is_whole().then(|| self.page.deflated().get()).flatten()
+    }
+
+    /// Whether [`Self::deflated`] has something to give.
+    pub fn is_deflated(&self) -> bool {
+        self.is_whole() && self.page.deflated().is_there()
     }
 
     /// The items as a block: the ready one, or one that is made now and, if the range covers the

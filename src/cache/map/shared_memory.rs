@@ -1,15 +1,15 @@
 //! [`bytes_apart`]: what further versions of a map hold beyond one that is there anyway.
 //!
-//! Versions share branches, pages and the buffers of pages; each is counted once, with the first
-//! version that has it. Objects outside of a page's buffer are counted with every page that holds
-//! them, though copies of a page share them: an upper bound.
+//! Versions share branches, pages, the buffers of pages, and objects; each is counted once, with the
+//! first version that has it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashSet;
 
-use super::{OrderedMap, node::Node};
+use super::{OrderedMap, node::Node, page::Page};
+use crate::codec::object::Object;
 
 /// For each of `versions`, the memory that neither `present` nor those before it hold. Costs what
 /// they don't share, and one walk over `present`.
@@ -36,16 +36,27 @@ impl Counted {
     fn add_node(&mut self, node: &Node) -> u64 {
         match node {
             Node::Branch(branch) if self.addresses.insert(Arc::as_ptr(branch) as usize) => {
-                branch.nodes().map(|node| self.add_node(node)).sum()
+                let below = branch.nodes().map(|node| self.add_node(node)).sum::<u64>();
+                below + branch.places().bytes()
             }
             Node::Page(page) if self.addresses.insert(Arc::as_ptr(page) as usize) => {
-                let buffer = page.buffer();
-                let apart = page.totals().resident_bytes - buffer.len() as u64;
+                let objects: u64 =
+                    page.objects().iter().map(|one| self.add_object(page, one)).sum();
                 let deflated = page.deflated().get().map_or(0, |block| block.bytes.len() as u64);
-                apart + deflated + self.add_buffer(buffer)
+                objects + deflated + page.places().bytes() + self.add_buffer(page.buffer())
             }
             Node::Branch(_) | Node::Page(_) => 0,
         }
+    }
+
+    /// An object's attributes, and its bytes where they are not part of the page's buffer.
+    fn add_object(&mut self, page: &Page, object: &Object) -> u64 {
+        if !self.addresses.insert(Arc::as_ptr(&object.attributes) as usize) {
+            return 0;
+        }
+        let is_apart = page.position(&object.core).is_none();
+        let core = if is_apart { object.core.len() as u64 } else { 0 };
+        core + object.bytes_beside_core()
     }
 
     fn add_buffer(&mut self, buffer: &Bytes) -> u64 {

@@ -1,6 +1,7 @@
 //! The map against a naive model: a `BTreeMap` of the same objects.
 
 mod model;
+mod searches;
 mod shared_memory;
 mod sharing;
 
@@ -8,7 +9,7 @@ use std::ops::Bound;
 
 use proptest::prelude::*;
 
-use self::model::{Model, check, check_range, object};
+use self::model::{Model, check, check_range, object, read};
 use super::{KeyRange, OrderedMap};
 use crate::codec::{gzip::BlockDeflater, item_join::ItemJoin};
 
@@ -26,8 +27,8 @@ enum Step {
     },
     /// Keep a version.
     Keep,
-    /// Deflate what is pending, so that a block that outlives a change shows.
-    Compress,
+    /// Deflate and search, so that a block or a place that outlives a change shows.
+    Read,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -41,7 +42,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         32 => (0..300_u16, length).prop_map(|(key, length)| Step::Insert { key, length }),
         18 => (0..300_u16).prop_map(|key| Step::Remove { key }),
         1 => Just(Step::Keep),
-        1 => Just(Step::Compress),
+        2 => Just(Step::Read),
     ];
     prop::collection::vec(step, 0..400)
 }
@@ -86,7 +87,7 @@ proptest! {
                 Step::Remove { key: number } => {
                     prop_assert_eq!(map.remove(&key(number)), model.remove(&key(number)));
                 }
-                Step::Compress => map.pending_pages(..).for_each(|run| drop(run.compress(&mut deflater))),
+                Step::Read => read(&map, &mut deflater),
                 Step::Keep => kept.push((map.clone(), model.clone())),
             }
         }

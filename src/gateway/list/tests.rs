@@ -4,10 +4,7 @@ use compact_str::CompactString;
 
 use super::*;
 use crate::{
-    api::{
-        options::{ListConsistency, ListOptions},
-        query::Query,
-    },
+    api::{options::ListOptions, query::Query},
     cache::{
         fixture::{Pod, audience, codec, pods, version},
         map::OrderedMap,
@@ -149,21 +146,35 @@ fn a_name_is_one_key_only_at_the_beginning() {
     assert_eq!(page("a", &format!("{named}&limit=1&continue={}", next.encode())).0.len(), 0);
 }
 
+/// Whether a list can be made with so many looks.
+fn suffices(snapshot: &Snapshot, query: &str, looks: usize) -> bool {
+    let options = ListOptions::decode(&Query::parse(Some(query)).unwrap()).unwrap();
+    let request = ListRequest::resolve(&options, &pods().fields).unwrap();
+    let mut audience = audience("", "", "");
+    audience.selection = request.selection.clone();
+    list_within(snapshot, &codec(), Scope::Namespaced, &request, &audience, looks).is_ok()
+}
+
 #[test]
-fn a_list_says_how_many_objects_it_looks_at() {
-    let looks = |query: &str| {
-        let options = ListOptions::decode(&Query::parse(Some(query)).unwrap()).unwrap();
-        let request = ListRequest::resolve(&options, &pods().fields).unwrap();
-        assert!(matches!(request.consistency, ListConsistency::Exact(_)));
-        let mut audience = audience("", "", "");
-        audience.selection = request.selection.clone();
-        looks_at(&snapshot(), &codec(), Scope::Namespaced, &request, &audience)
-    };
+fn a_list_is_made_only_with_as_many_looks_as_it_is_allowed() {
     let next = token("a/two\0");
-    assert_eq!(looks(&format!("continue={next}")), 0, "pages as they are");
-    assert_eq!(looks(&format!("continue={next}&limit=1")), 1);
-    assert_eq!(looks(&format!("continue={next}&limit=9")), 2);
-    assert_eq!(looks(&format!("continue={next}&limit=1&labelSelector=a")), 2);
+    for (query, looks) in [
+        ("", 0),
+        ("&limit=1", 0),
+        ("&labelSelector=tier", 2),
+        ("&limit=1&labelSelector=tier", 2),
+        // It learns what all six objects of the page have, and finds three of them before those
+        // that are asked for.
+        ("&labelSelector=tier%3Deven", 7),
+        ("&labelSelector=tier%3Dnone", 6),
+    ] {
+        let query = format!("continue={next}{query}");
+        let enough = (0..).find(|looks| suffices(&snapshot(), &query, *looks));
+        assert_eq!(enough, Some(looks), "{query}");
+    }
+    let (snapshot, even) = (snapshot(), "labelSelector=tier%3Deven");
+    assert!(!suffices(&snapshot, even, 3) && suffices(&snapshot, even, 9));
+    assert!(suffices(&snapshot, even, 3), "learned already");
 }
 
 #[test]

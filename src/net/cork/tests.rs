@@ -9,6 +9,19 @@ struct Sink {
     flushes: usize,
     shut_down: bool,
     room: Option<usize>,
+    gathered: Vec<u8>,
+    /// How much it gathers before it has to be flushed.
+    gathers: usize,
+}
+
+impl Gather for Sink {
+    fn gather(&mut self, chunks: &[IoSlice<'_>]) -> io::Result<usize> {
+        let room = self.gathers - self.gathered.len();
+        let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.to_vec()).collect();
+        let taken = &bytes[..room.min(bytes.len())];
+        self.gathered.extend_from_slice(taken);
+        Ok(taken.len())
+    }
 }
 
 impl Write for Sink {
@@ -28,6 +41,10 @@ impl Write for Sink {
 
     fn poll_flush(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.flushes += 1;
+        let gathered = std::mem::take(&mut self.gathered);
+        if !gathered.is_empty() {
+            self.writes.push(gathered);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -39,7 +56,11 @@ impl Write for Sink {
 
 /// Runs one step against a cork over a sink.
 fn with_cork(room: Option<usize>, step: impl FnOnce(&mut Cork<Sink>, &CorkDrain<Sink>)) -> Sink {
-    let (mut corked, drain) = cork(Sink { room, ..Sink::default() });
+    over(Sink { room, ..Sink::default() }, step)
+}
+
+fn over(sink: Sink, step: impl FnOnce(&mut Cork<Sink>, &CorkDrain<Sink>)) -> Sink {
+    let (mut corked, drain) = cork(sink);
     step(&mut corked, &drain);
     drop(drain);
     Arc::into_inner(corked.shared).expect("the last handle").into_inner().inner
@@ -79,6 +100,35 @@ fn large_writes_pass_through_after_what_is_held() {
         assert!(drain.poll_drain(&mut context()).is_ready());
     });
     assert_eq!(sink.writes, [b"head".to_vec(), large, b"tail".to_vec()]);
+}
+
+#[test]
+fn large_writes_are_gathered_as_far_as_the_connection_does() {
+    let gathers = PASS_THROUGH * 2 + 100;
+    let large = vec![7; PASS_THROUGH];
+    let sink = over(Sink { gathers, ..Sink::default() }, |corked, drain| {
+        assert_eq!(put(corked, b"head"), Poll::Ready(4));
+        for taken in [large.len(), large.len(), 100, large.len()] {
+            assert_eq!(put(corked, &large), Poll::Ready(taken));
+        }
+        assert!(drain.poll_drain(&mut context()).is_ready());
+    });
+    assert_eq!(sink.writes, [b"head".to_vec(), vec![7; gathers], large]);
+}
+
+#[test]
+fn large_writes_leave_a_turn_to_other_connections() {
+    let large = vec![7; PASS_THROUGH];
+    for gathers in [0, 4 * PASS_THROUGH] {
+        let sink = over(Sink { gathers, ..Sink::default() }, |corked, drain| {
+            for _ in 0..3 {
+                let taken = (0..1000).take_while(|_| put(corked, &large).is_ready()).count();
+                assert_eq!(taken, TURN / PASS_THROUGH);
+                assert!(drain.poll_drain(&mut context()).is_ready());
+            }
+        });
+        assert_eq!(sink.writes.concat().len(), 3 * TURN);
+    }
 }
 
 #[test]

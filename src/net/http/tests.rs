@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     body::{Body, Frame},
     client::conn::http2 as client,
-    rt::ReadBufCursor,
+    rt::{ReadBufCursor, Write},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
@@ -111,6 +111,10 @@ impl Write for Counted {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+impl Gather for Counted {}
+
+impl Gather for TokioIo<DuplexStream> {}
 
 fn info(protocol: Protocol) -> Arc<ConnectionInfo> {
     let draining = CancellationToken::new();

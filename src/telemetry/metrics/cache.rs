@@ -23,7 +23,7 @@ pub static OBJECTS: Definition =
 pub static OBJECT_BYTES: Definition = Definition::gauge(
     "watchgate_cache_object_bytes",
     "Bytes of the objects that a shard holds, pages and indexes included. The sum counts against \
-     --cache-memory.",
+     --cache-max-bytes.",
     SHARD,
 );
 
@@ -52,7 +52,7 @@ pub static HISTORY_EVENTS: Definition = Definition::gauge(
 /// Their bytes.
 pub static HISTORY_BYTES: Definition = Definition::gauge(
     "watchgate_cache_history_bytes",
-    "Bytes that a shard's history keeps alive. The sum counts against --history-memory.",
+    "Bytes that a shard's history keeps alive. The sum counts against --history-max-bytes.",
     SHARD,
 );
 
@@ -60,7 +60,7 @@ pub static HISTORY_BYTES: Definition = Definition::gauge(
 pub static PAST_BYTES: Definition = Definition::gauge(
     "watchgate_cache_past_bytes",
     "Bytes that a shard keeps for the further pages of lists, beyond what it shows. They count against \
-     --cache-memory.",
+     --cache-max-bytes.",
     SHARD,
 );
 
@@ -95,8 +95,8 @@ pub static WENT_BACK: Definition = Definition::counter(
 /// Budgets.
 pub static BUDGET: Definition = Definition::gauge(
     "watchgate_memory_budget_bytes",
-    "What may be kept: objects (--cache-memory, older states for lists in pages included) and history \
-     (--history-memory).",
+    "What may be kept: objects (--cache-max-bytes, older states for lists in pages included) and history \
+     (--history-max-bytes).",
     &["kind"],
 );
 

@@ -79,16 +79,16 @@ struct Own {
     descriptions: Vec<Desc>,
 }
 
-/// Every family of this program's own, by noun.
-pub static CATALOGUE: [&[&Definition]; 8] = [
-    &requests::ALL,
-    &watches::ALL,
-    &cache::ALL,
-    &proofs::ALL,
-    &access::ALL,
-    &admission::ALL,
-    &upstream::ALL,
-    &process::ALL,
+/// Every family of this program's own, by what it is about.
+pub static CATALOGUE: [(&str, &[&Definition]); 8] = [
+    ("Requests", &requests::ALL),
+    ("Watches", &watches::ALL),
+    ("The cache", &cache::ALL),
+    ("Freshness proofs", &proofs::ALL),
+    ("Access reviews", &access::ALL),
+    ("Admission", &admission::ALL),
+    ("Towards the API server", &upstream::ALL),
+    ("The process", &process::ALL),
 ];
 
 // === impl Metrics ===
@@ -121,7 +121,7 @@ impl Metrics {
     /// Two families have the same name, or one that Prometheus does not take.
     pub fn exposition(&self) -> prometheus::Result<Exposition> {
         let registry = Registry::new();
-        let definitions = CATALOGUE.iter().copied().flatten();
+        let definitions = CATALOGUE.iter().flat_map(|(_, of)| *of);
         let descriptions = definitions.map(|it| it.description()).collect::<Result<_, _>>()?;
         registry.register(Box::new(Own { metrics: self.clone(), descriptions }))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
@@ -159,8 +159,8 @@ impl fmt::Debug for Readers {
 // === impl Exposition ===
 
 impl Exposition {
-    /// All metrics in the text format of Prometheus. With thousands of shards this takes
-    /// milliseconds: not for a thread that serves connections.
+    /// All metrics in the text format of Prometheus. This takes longer the more shards there are, and
+    /// takes the lock of each: not for a thread that serves connections.
     ///
     /// # Errors
     /// As the encoder: a family without values, which the registry leaves out.

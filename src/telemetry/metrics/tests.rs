@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::{definition::Kind, *};
 
 fn definitions() -> impl Iterator<Item = &'static Definition> {
-    CATALOGUE.iter().copied().flatten().copied()
+    CATALOGUE.iter().flat_map(|(_, definitions)| *definitions).copied()
 }
 
 #[test]
@@ -53,4 +53,40 @@ fn what_is_exposed_stands_in_the_catalogue() {
         let name = line.split(' ').next().unwrap();
         assert!(known.contains(name) || name.starts_with("process_"), "{name}");
     }
+}
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+const BEGIN: &str =
+    "<!-- Written by the test `the_document_tells_all`: change the definitions. -->\n";
+const END: &str = "<!-- End of what is written. -->\n";
+
+/// What `docs/metrics.md` says of the metrics is what the definitions say. With
+/// `WATCHGATE_WRITE_DOCS=1` it is written anew.
+#[test]
+fn the_document_tells_all() {
+    let document = std::fs::read_to_string(DOCUMENT).unwrap();
+    let (before, rest) = document.split_once(BEGIN).expect("the mark of the beginning");
+    let (told, after) = rest.split_once(END).expect("the mark of the end");
+    let wanted = tables();
+    if told != wanted && std::env::var_os("WATCHGATE_WRITE_DOCS").is_some() {
+        std::fs::write(DOCUMENT, format!("{before}{BEGIN}{wanted}{END}{after}")).unwrap();
+        return;
+    }
+    let hint = "WATCHGATE_WRITE_DOCS=1 cargo test --lib the_document_tells_all writes it";
+    assert!(told == wanted, "docs/metrics.md differs from the definitions: {hint}");
+}
+
+fn tables() -> String {
+    let row = |definition: &&Definition| {
+        let Definition { name, kind, help, labels } = definition;
+        let labels = if labels.is_empty() { "–".to_owned() } else { labels.join(", ") };
+        format!("| `{name}` | {} | {labels} | {help} |\n", kind.name())
+    };
+    let section = |(title, definitions): &(&str, &[&Definition])| {
+        let rows: String = definitions.iter().map(row).collect();
+        format!(
+            "\n## {title}\n\n| Name | Type | Labels | Says |\n| --- | --- | --- | --- |\n{rows}"
+        )
+    };
+    CATALOGUE.iter().map(section).chain(["\n".to_owned()]).collect()
 }

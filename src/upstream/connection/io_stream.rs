@@ -3,7 +3,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::{
@@ -13,6 +13,11 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use super::read_ahead::ReadAhead;
+
+/// How much plaintext one read gives at most, where records are there already.
+const MOST_AT_ONCE: usize = 64 * 1024;
+
 pub(super) struct Stream {
     socket: Socket,
     _permit: OwnedSemaphorePermit,
@@ -20,7 +25,7 @@ pub(super) struct Stream {
 
 enum Socket {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<ReadAhead>>),
 }
 
 // === impl Stream ===
@@ -30,7 +35,7 @@ impl Stream {
         Self { socket: Socket::Plain(socket), _permit: permit }
     }
 
-    pub(super) fn tls(socket: TlsStream<TcpStream>, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn tls(socket: TlsStream<ReadAhead>, permit: OwnedSemaphorePermit) -> Self {
         Self { socket: Socket::Tls(Box::new(socket)), _permit: permit }
     }
 
@@ -43,6 +48,29 @@ impl Stream {
     }
 }
 
+/// Reads one record, and those behind it that have been read from the socket already: kube-apiserver
+/// sends small ones, and each would be a frame of its own.
+fn poll_records(
+    stream: &mut TlsStream<ReadAhead>,
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let before = buffer.filled().len();
+    ready!(Pin::new(&mut *stream).poll_read(cx, buffer))?;
+    let mut read = buffer.filled().len() - before;
+    while read > 0 && read < MOST_AT_ONCE && buffer.remaining() > 0 && stream.get_ref().0.has_more()
+    {
+        // A failure, or the end, comes again with the next read: TLS tells it as often as asked.
+        let Poll::Ready(Ok(())) = Pin::new(&mut *stream).poll_read(cx, buffer) else { break };
+        let further = buffer.filled().len() - before - read;
+        if further == 0 {
+            break;
+        }
+        read += further;
+    }
+    Poll::Ready(Ok(()))
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -51,7 +79,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match &mut self.socket {
             Socket::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Socket::Tls(stream) => poll_records(stream, cx, buffer),
         }
     }
 }

@@ -18,12 +18,16 @@ use crate::{
     api::version::ResourceVersion,
     cache::watch_cache::{Fill, Snapshot, Violation},
     codec::bookmark_template::BookmarkTemplate,
-    shards::shard::{Progress, Shard},
+    shards::{
+        object_room::{FillRoom, NoRoom},
+        shard::{Progress, Shard},
+    },
     telemetry::metrics::cache::Cause,
     upstream::{
         Lane, RequestBody, Upstream, UpstreamBody,
         probe::{Probed, sample},
         reflector::{
+            fill_places::{FillPlace, FillPlaces},
             machine::{Ask, Effect, Reflector, Standing, Step, Verdict},
             template,
         },
@@ -33,6 +37,22 @@ use crate::{
 mod refill;
 
 use self::refill::Refill;
+
+/// What the reflectors of one upstream share; cloning shares it.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where the objects come from.
+    pub upstream: Upstream,
+    /// How many shards are filled at once.
+    pub places: FillPlaces,
+    /// Told when everything cached is void.
+    pub went_back: WentBack,
+    /// Told when a shard does not fit the memory.
+    pub outgrown: Outgrown,
+}
+
+/// Called when what a shard is being filled with has no room: it is to be closed.
+pub type Outgrown = Arc<dyn Fn(&Shard, NoRoom) + Send + Sync>;
 
 /// Called when the store behind upstream was restored from the past: everything cached is void.
 pub type WentBack = Arc<dyn Fn(&Shard, &Violation) + Send + Sync>;
@@ -48,19 +68,19 @@ const CATCHING_UP: Duration = Duration::from_secs(3);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(70);
 
 /// Keeps `shard` filled. Ends only by being aborted.
-pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
+pub async fn run(shard: Arc<Shard>, surroundings: Surroundings) {
     let reflector = Reflector::new(shard.resource(), shard.key().representation);
     let mut cleared = shard.progress();
     let seen = cleared.borrow_and_update().cleared;
     let mut driver = Driver {
         shard,
-        upstream,
-        went_back,
+        surroundings,
         reflector,
         cleared,
         seen,
         expected: None,
         learning: None,
+        filling: None,
         refill: Refill::default(),
     };
     loop {
@@ -69,6 +89,9 @@ pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
             driver.expected = None;
             driver.refill.cause = Cause::Cleared;
             driver.reflector.begin_anew(Instant::now());
+        }
+        if driver.reflector.is_about_to_fill() {
+            driver.take_place().await;
         }
         match driver.reflector.next(Instant::now(), rand::random()) {
             Step::Wait(wait) => driver.wait(wait).await,
@@ -80,8 +103,7 @@ pub async fn run(shard: Arc<Shard>, upstream: Upstream, went_back: WentBack) {
 
 struct Driver {
     shard: Arc<Shard>,
-    upstream: Upstream,
-    went_back: WentBack,
+    surroundings: Surroundings,
     reflector: Reflector,
     cleared: watch::Receiver<Progress>,
     /// How often the shard had been emptied when that was last looked at.
@@ -90,7 +112,15 @@ struct Driver {
     expected: Option<Expected>,
     /// A bookmark on its way, where the fill brought none.
     learning: Option<Learning>,
+    /// Held from the first request of a fill to its end.
+    filling: Option<Filling>,
     refill: Refill,
+}
+
+/// What a fill under way has taken.
+struct Filling {
+    _place: FillPlace,
+    room: FillRoom,
 }
 
 /// What the store held when it was probed, and until when the shard must have got there.
@@ -105,6 +135,28 @@ type Learning = Pin<Box<dyn Future<Output = Option<BookmarkTemplate>> + Send>>;
 // === impl Driver ===
 
 impl Driver {
+    /// Waits for the shard's turn to be filled.
+    async fn take_place(&mut self) {
+        self.filling = None;
+        let place = Box::pin(self.surroundings.places.take(&self.shard)).await;
+        self.filling = Some(Filling { _place: place, room: self.shard.fill_room() });
+    }
+
+    /// Notes how far a fill has come. One that does not fit is given up, and its shard with it.
+    fn note_filling(&mut self) {
+        let Some(bytes) = self.reflector.filling_bytes() else {
+            // It failed, or has ended.
+            self.filling = None;
+            return;
+        };
+        let Some(filling) = &mut self.filling else { return };
+        if let Err(no_room) = filling.room.reach(bytes) {
+            self.filling = None;
+            self.reflector.begin_anew(Instant::now());
+            (self.surroundings.outgrown)(&self.shard, no_room);
+        }
+    }
+
     async fn perform(&mut self, ask: Ask) {
         debug!(shard = %self.shard.key(), target = ask.target, "asking upstream");
         if !self.reflector.is_watching() {
@@ -116,7 +168,10 @@ impl Driver {
             self.shard.expect_fill();
         }
         let mut effects = Vec::new();
-        match send(&self.upstream, &ask).await {
+        // Boxed, as is what else is over soon: a shard's task is as large as all it ever waits for at
+        // once, and there are thousands that wait for their streams.
+        let answer = Box::pin(send(&self.surroundings.upstream, &ask)).await;
+        match answer {
             Err(reason) => {
                 self.reflector.failed(&reason, Instant::now(), &mut effects);
             }
@@ -134,6 +189,7 @@ impl Driver {
             }
         }
         self.act(effects, Instant::now());
+        self.note_filling();
     }
 
     /// Whether the shard was emptied since this was last asked.
@@ -154,7 +210,8 @@ impl Driver {
     /// past would keep a watch from the future silent, and later continue another history.
     async fn probe(&mut self) {
         let held = self.shard.snapshot();
-        let standing = match sample(&self.upstream, &self.shard.key().gvr).await {
+        let probed = Box::pin(sample(&self.surroundings.upstream, &self.shard.key().gvr)).await;
+        let standing = match probed {
             Err(error) if error.is_answer() => Standing::Refused(error.to_string()),
             Err(error) => Standing::Unreachable(error.to_string()),
             Ok(probed) => self.judge(probed, held.as_deref()),
@@ -169,7 +226,7 @@ impl Driver {
         if let Some(violation) = probed.contradicts(held) {
             // Unless somebody else noticed while the probe was under way.
             if self.cleared.borrow().cleared == self.seen {
-                (self.went_back)(&self.shard, &violation);
+                (self.surroundings.went_back)(&self.shard, &violation);
             }
             self.refill.cause = Cause::Cleared;
             return Standing::WentBack;
@@ -192,7 +249,7 @@ impl Driver {
                 .is_none_or(|beginning| probed.follows_from(&beginning.versions_at(found)));
             self.expected = None;
             if !follows {
-                (self.went_back)(&self.shard, &Violation::Rewritten { found, shown });
+                (self.surroundings.went_back)(&self.shard, &Violation::Rewritten { found, shown });
                 self.refill.cause = Cause::Cleared;
                 self.reflector.begin_anew(Instant::now());
             }
@@ -253,6 +310,7 @@ impl Driver {
                 }
             }
             self.act(effects, received);
+            self.note_filling();
         }
     }
 
@@ -261,7 +319,7 @@ impl Driver {
         if self.shard.snapshot().is_none_or(|snapshot| snapshot.template.is_some()) {
             return;
         }
-        let (shard, upstream) = (Arc::clone(&self.shard), self.upstream.clone());
+        let (shard, upstream) = (Arc::clone(&self.shard), self.surroundings.upstream.clone());
         self.learning =
             Some(Box::pin(async move { template::learn(&shard, &upstream, version).await }));
     }
@@ -278,6 +336,9 @@ impl Driver {
                     let count = objects.len();
                     self.expected = None;
                     let filled = self.shard.fill(objects, version, requested, self.seen);
+                    if let Some(filling) = self.filling.take() {
+                        filling.room.settle();
+                    }
                     self.learn(version);
                     if let Ok(fill) = filled {
                         self.refill.ends(&self.shard, fill);
@@ -311,7 +372,7 @@ impl Driver {
                 warn!(shard = %self.shard.key(), %violation, "filling the shard anew");
                 self.refill.cause = Cause::Violation;
                 if violation.is_a_restore() {
-                    (self.went_back)(&self.shard, &violation);
+                    (self.surroundings.went_back)(&self.shard, &violation);
                     self.refill.cause = Cause::Cleared;
                 }
                 self.reflector.begin_anew(Instant::now());

@@ -342,6 +342,16 @@ impl Reflector {
         MapBuilder::new(self.representation.item_join())
     }
 
+    /// Whether the next step sends the first request of a fill.
+    pub fn is_about_to_fill(&self) -> bool {
+        match &self.state {
+            State::Idle { next, wait } => matches!(next, Next::Fill) && wait.is_none(),
+            // The driver lost its stream.
+            State::WatchListing { .. } | State::Listing { .. } => true,
+            State::Watching { .. } => false,
+        }
+    }
+
     /// About the memory that the objects of the fill under way hold; `None` while none is.
     pub fn filling_bytes(&self) -> Option<u64> {
         match &self.state {

@@ -18,5 +18,6 @@
 //! *emptied* by somebody who noticed that the store went back.
 
 pub mod driver;
+pub mod fill_places;
 pub mod machine;
 mod template;

@@ -16,7 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 
-use crate::upstream::{error::UpstreamError, pool::StreamPermit};
+use crate::upstream::{
+    error::UpstreamError,
+    pool::{Kept, StreamPermit},
+};
 
 /// Any failure of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -40,11 +43,20 @@ pub enum UpstreamBody {
     Local(Streaming),
 }
 
-/// A body that arrives from the network, with its share of the connection's stream budget.
+/// A body that arrives from the network, with what it holds of the connection until it has.
 pub struct HttpBody {
     incoming: Incoming,
     host: Arc<str>,
-    permit: Option<StreamPermit>,
+    held: Option<Held>,
+}
+
+/// What a running answer holds; dropped, it is free for the next request.
+#[expect(dead_code, reason = "held for their drop")]
+pub(super) enum Held {
+    /// A whole HTTP/1.1 connection.
+    Connection(Kept),
+    /// One stream of an HTTP/2 connection.
+    Stream(StreamPermit),
 }
 
 /// A request's body between its owner and the connection: whoever takes it has it.
@@ -158,12 +170,8 @@ impl UpstreamBody {
         Self::Local(Box::pin(RequestBody::full(bytes)))
     }
 
-    pub(super) const fn http(
-        incoming: Incoming,
-        host: Arc<str>,
-        permit: Option<StreamPermit>,
-    ) -> Self {
-        Self::Http(HttpBody { incoming, host, permit })
+    pub(super) const fn http(incoming: Incoming, host: Arc<str>, held: Option<Held>) -> Self {
+        Self::Http(HttpBody { incoming, host, held })
     }
 }
 
@@ -215,7 +223,7 @@ impl Body for HttpBody {
         let frame = std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         if !matches!(frame, Some(Ok(_))) {
             // The stream is over: its place is free before the body itself is dropped.
-            self.permit = None;
+            self.held = None;
         }
         Poll::Ready(frame.map(|frame| {
             frame.map_err(|error| UpstreamError::AnswerBroken {

@@ -46,7 +46,7 @@ async fn only_the_gateways_lane_presents_its_credential() {
     let upstream = KubeApiserver::new(access, ConnectionLimits::default()).unwrap();
     // The gateway's lane first and between, so that a shared connection or session would show.
     for target in ["/a", "/b"] {
-        for lane in [Lane::Gateway, Lane::Client, Lane::Unproven] {
+        for lane in [Lane::Gateway, Lane::Client, Lane::ClientBrief, Lane::Unproven] {
             let target = format!("{target}-{}", lane.name());
             let mut request = get(&target);
             let own = HeaderValue::from_static("Bearer client-token");
@@ -62,7 +62,7 @@ async fn only_the_gateways_lane_presents_its_credential() {
     assert!(!is_switched(&upstream.send_upgrade(upgrade).await.unwrap()));
 
     let seen = server.seen();
-    assert_eq!(seen.len(), 7);
+    assert_eq!(seen.len(), 9);
     for seen in &seen {
         let gateway = seen.target.ends_with("-gateway");
         assert_eq!(seen.client_certificate, gateway, "{seen:?}");
@@ -77,7 +77,7 @@ async fn only_the_gateways_lane_presents_its_credential() {
     }
     let connections: std::collections::HashSet<_> =
         seen.iter().map(|seen| seen.connection).collect();
-    assert_eq!(connections.len(), 4, "one connection a lane: {seen:?}");
+    assert_eq!(connections.len(), 5, "one connection a lane: {seen:?}");
 }
 
 #[tokio::test]

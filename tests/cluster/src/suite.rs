@@ -56,6 +56,7 @@ pub struct Suite<F> {
 struct Test<F> {
     name: String,
     exclusive: bool,
+    missing: Option<String>,
     body: Body<F>,
 }
 
@@ -91,7 +92,22 @@ impl<F: Fixture> Suite<F> {
     where
         T: Future<Output = Result<()>> + Send + 'static,
     {
-        self.add(name, false, body)
+        self.add(name, false, None, body)
+    }
+
+    /// Adds a test that needs more than the cluster. Where that is `missing`, for the reason given, the test is reported as
+    /// ignored, and fails if `CI` is `true`.
+    #[must_use]
+    pub fn test_unless<T>(
+        self,
+        missing: Option<String>,
+        name: &str,
+        body: impl FnOnce(Arc<F>) -> T + Send + 'static,
+    ) -> Self
+    where
+        T: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.add(name, false, missing, body)
     }
 
     /// Adds a test during which no other runs, because it disturbs the fixture: it restarts the API server, for example.
@@ -100,20 +116,21 @@ impl<F: Fixture> Suite<F> {
     where
         T: Future<Output = Result<()>> + Send + 'static,
     {
-        self.add(name, true, body)
+        self.add(name, true, None, body)
     }
 
     fn add<T>(
         mut self,
         name: &str,
         exclusive: bool,
+        missing: Option<String>,
         body: impl FnOnce(Arc<F>) -> T + Send + 'static,
     ) -> Self
     where
         T: Future<Output = Result<()>> + Send + 'static,
     {
         let body: Body<F> = Box::new(move |fixture| Box::pin(body(fixture)));
-        self.tests.push(Test { name: name.to_owned(), exclusive, body });
+        self.tests.push(Test { name: name.to_owned(), exclusive, missing, body });
         self
     }
 
@@ -151,7 +168,11 @@ impl<F: Fixture> Suite<F> {
 
 impl<F: Fixture> Shared<F> {
     fn run(&self, test: Test<F>) -> std::result::Result<Completion, Failed> {
-        if let Availability::Missing(reason) = availability() {
+        let missing = match availability() {
+            Availability::Missing(reason) => Some(reason),
+            _ => test.missing.clone(),
+        };
+        if let Some(reason) = missing {
             if std::env::var("CI").is_ok_and(|value| value == "true") {
                 return Err(format!("CI must run this test, but there is {reason}").into());
             }

@@ -46,7 +46,7 @@ impl Changes {
                 let (namespace, name) = pods.key(number * 1009 % pods.count);
                 let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
                 let change = json!({"metadata": {"annotations": {"side-by-side/change": number.to_string()}}});
-                let version = fill::patched(writer, &path, &change).await?;
+                let version = fill::patched(writer, &format!("{path}?fieldManager=kube-controller-manager"), &change).await?;
                 last = Some(Last { path, version });
             }
             anyhow::Ok(last)

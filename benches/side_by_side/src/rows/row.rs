@@ -4,13 +4,15 @@ use std::{fs::File, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{forward::Forward, reading::Reading};
+use super::{fanout::Fanout, forward::Forward, memory::MemoryRow, mix::Mix, reading::Reading};
 use crate::{progress::Progress, report::Report, servers::Stage};
 
 /// What holds for all rows of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) rounds: usize,
+    /// Requests at the same time in rows of small answers.
+    pub(crate) concurrency: usize,
     pub(crate) progress: Progress,
     /// Locked around each round.
     pub(crate) lock: Option<PathBuf>,
@@ -29,13 +31,18 @@ pub(crate) struct Row {
 /// What is to be done for it.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
+    Fanout(Fanout),
+    Memory(MemoryRow),
+    Mix(Mix),
     Reading(Reading),
     Forward(Forward),
 }
 
 /// All rows in the order of the table.
 pub(crate) fn all() -> Vec<Row> {
-    [super::reading::rows(), super::forward::rows()].concat()
+    use super::{fanout, forward, memory, mix, reading};
+
+    [reading::rows(), mix::rows(), fanout::rows(), memory::rows(), forward::rows()].concat()
 }
 
 // === impl Settings ===
@@ -60,6 +67,9 @@ impl Row {
     /// When there is no figure. Wrong answers are in the report.
     pub(crate) async fn measure(&self, stage: &mut Stage, settings: &Settings) -> Result<Report> {
         match &self.work {
+            Work::Fanout(fanout) => Box::pin(fanout.measure(self, stage, settings)).await,
+            Work::Memory(memory) => Box::pin(memory.measure(self, stage, settings)).await,
+            Work::Mix(mix) => Box::pin(mix.measure(self, stage, settings)).await,
             Work::Reading(reading) => Box::pin(reading.measure(self, stage, settings)).await,
             Work::Forward(forward) => Box::pin(forward.measure(self, stage, settings)).await,
         }

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use watchgate_cluster::{Client, Cluster, Gateway, Identity, Process, Protocol, Token};
 
 use super::{gateway, haproxy, limit};
@@ -13,7 +13,7 @@ const LIMIT_PATIENCE: Duration = Duration::from_secs(10);
 const HOSTS: &[&str] = &["127.0.0.1", "localhost"];
 
 /// Who answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Side {
     /// kube-apiserver.

@@ -9,6 +9,6 @@ mod connection;
 mod frame;
 mod request;
 
-pub(crate) use connection::{Answered, Connection, Endpoint};
+pub(crate) use connection::{Connection, Endpoint};
 pub(crate) use frame::{Sink, Status};
 pub(crate) use request::Ask;

@@ -28,11 +28,8 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) const JSON: Self = Self { accept: "application/json", gzip: false };
-    pub(crate) const JSON_GZIP: Self = Self { accept: "application/json", gzip: true };
     pub(crate) const PROTOBUF: Self =
         Self { accept: "application/vnd.kubernetes.protobuf", gzip: false };
-    pub(crate) const PROTOBUF_GZIP: Self =
-        Self { accept: "application/vnd.kubernetes.protobuf", gzip: true };
 }
 
 /// Writes the requests of one connection.
@@ -150,7 +147,8 @@ mod tests {
 
     #[test]
     fn the_second_request_refers_to_the_first() {
-        let mut writer = RequestWriter::new(&Ask::JSON_GZIP, "localhost:1", Some("secret"));
+        let mut writer =
+            RequestWriter::new(&Ask { gzip: true, ..Ask::JSON }, "localhost:1", Some("secret"));
         let (mut first, mut second) = (Vec::new(), Vec::new());
         writer.get(1, "/a", &mut first);
         writer.get(3, "/a", &mut second);

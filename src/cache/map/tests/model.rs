@@ -1,12 +1,17 @@
 //! The naive model, and the comparison of a map with it.
 
-use std::{collections::BTreeMap, io::Read, ops::Bound, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    ops::{Bound, ControlFlow},
+    sync::Arc,
+};
 
 use bytes::{Buf, Bytes};
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 use flate2::read::GzDecoder;
 
-use super::super::OrderedMap;
+use super::super::{Column, OrderedMap, Term};
 use crate::{
     api::{object_key::ObjectKey, version::ResourceVersion},
     codec::{
@@ -26,11 +31,16 @@ pub(super) fn object(key: &str, length: usize, version: u64) -> Object {
     let text = format!("\"{key}@{version}\":");
     let core: Vec<u8> = text.bytes().cycle().take(length).collect();
     let label = (CompactString::from("app"), CompactString::from(name));
+    let turn = (CompactString::from("turn"), format_compact!("{}", version % 5));
     Object {
         attributes: Arc::new(ObjectAttributes {
             key: ObjectKey::new(namespace, name),
             resource_version: ResourceVersion::new(version).unwrap(),
-            labels: Arc::new([label]),
+            labels: if version.is_multiple_of(3) {
+                Arc::new([label])
+            } else {
+                Arc::new([label, turn])
+            },
             fields: Box::default(),
             metadata: 0..0,
             resource_version_span: 0..0,
@@ -77,6 +87,14 @@ pub(super) fn check(map: &OrderedMap, model: &Model) {
     check_range(map, model, Bound::Unbounded, Bound::Unbounded);
 }
 
+/// Makes what a reader leaves behind in a map: it must not outlive a change.
+pub(super) fn read(map: &OrderedMap, deflater: &mut BlockDeflater) {
+    map.pending_pages(..).for_each(|run| drop(run.compress(deflater)));
+    for term in terms() {
+        search(map, &term, (Bound::Unbounded, Bound::Unbounded));
+    }
+}
+
 /// Compares everything that takes a range.
 pub(super) fn check_range(
     map: &OrderedMap,
@@ -106,11 +124,68 @@ pub(super) fn check_range(
     assert!(owned.next_batch(10_000).is_empty());
     assert!(taken.iter().eq(expected.iter().copied()));
 
+    for term in terms() {
+        let found: Vec<&Object> = search(map, &term, range);
+        let holds = |object: &&Object| term.column.value(&object.attributes) == Some(&term.value);
+        assert!(found.into_iter().eq(expected.iter().copied().filter(holds)), "{term:?}");
+    }
+    check_fronts(map, range, &expected);
+
     let joined = naive_join(map.join(), expected.into_iter());
     assert_eq!(map.bytes_in(range), joined.len() as u64);
     let (identity, gzip) = bodies(map, range);
     assert!(identity == joined, "identity bodies differ");
     assert!(gzip == joined, "gzip bodies differ");
+}
+
+/// Terms that none, few or many objects have.
+fn terms() -> impl Iterator<Item = Term> {
+    let label = |key: &str| Column::Label(key.into());
+    [
+        (label("turn"), "3"),
+        (label("turn"), ""),
+        (label("app"), "name-17"),
+        (label("none"), "3"),
+        (Column::Name, "name-18"),
+        (Column::Namespace, "ns-2"),
+        (Column::Field(0), ""),
+        (Column::Field(0), "x"),
+    ]
+    .into_iter()
+    .map(|(column, value)| Term { column, value: value.into() })
+}
+
+/// All objects of the range that have the term, and the first of them alone.
+pub(super) fn search<'a>(
+    map: &'a OrderedMap,
+    term: &Term,
+    range: (Bound<&str>, Bound<&str>),
+) -> Vec<&'a Object> {
+    let (mut found, mut first) = (Vec::new(), None);
+    let searched = map.search(term, range, usize::MAX, |object| {
+        found.push(object);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(searched, Ok(()));
+    let searched = map.search(term, range, usize::MAX, |object| {
+        assert!(first.replace(object).is_none(), "shown after the visitor had enough");
+        ControlFlow::Break(())
+    });
+    assert_eq!((searched, first), (Ok(()), found.first().copied()));
+    found
+}
+
+/// Compares beginnings of a range.
+fn check_fronts(map: &OrderedMap, range: (Bound<&str>, Bound<&str>), expected: &[&Object]) {
+    for limit in [1, 7, expected.len(), usize::MAX] {
+        let front = map.front(range, limit);
+        let shown = limit.min(expected.len());
+        assert_eq!(front.pages.map(|run| run.count()).sum::<usize>(), shown);
+        let rest = front.rest.map(|rest| (rest.after, rest.count));
+        let left = expected.len() - shown;
+        let after = expected[..shown].last().filter(|_| left > 0);
+        assert_eq!(rest, after.map(|last| (last.key().clone(), left)));
+    }
 }
 
 /// The range as a reader of either body sees it.

@@ -124,7 +124,15 @@ impl Bench {
         let hubs: Arc<[Arc<Hub>]> = Arc::new([Arc::new(Hub::new(CoreId(0)))]);
         let filled_from = upstream.clone();
         let start = Box::new(move |shard: Arc<Shard>| {
-            let filler = driver::run(shard, filled_from.clone(), Arc::new(|_, _| {}));
+            let filler = driver::run(
+                shard,
+                driver::Surroundings {
+                    upstream: filled_from.clone(),
+                    places: crate::upstream::reflector::fill_places::FillPlaces::default(),
+                    went_back: Arc::new(|_, _| {}),
+                    outgrown: Arc::new(|_, _| {}),
+                },
+            );
             tokio::spawn(filler).abort_handle()
         });
         let registry = Arc::new_cyclic(|_: &Weak<Registry>| Registry::new(hubs, budget, start));

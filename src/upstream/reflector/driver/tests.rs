@@ -50,11 +50,16 @@ fn driver() -> Driver {
         reflector: Reflector::new(shard.resource(), Representation::Json),
         cleared: shard.progress(),
         shard,
-        upstream: Upstream::Embedded(Arc::new(Script)),
-        went_back: Arc::new(|_, violation| panic!("{violation}")),
+        surroundings: Surroundings {
+            upstream: Upstream::Embedded(Arc::new(Script)),
+            places: FillPlaces::default(),
+            went_back: Arc::new(|_, violation| panic!("{violation}")),
+            outgrown: Arc::new(|_, no_room| panic!("{no_room}")),
+        },
         seen: 0,
         expected: None,
         learning: None,
+        filling: None,
         refill: Refill::default(),
     }
 }
@@ -67,7 +72,7 @@ async fn a_fill_is_not_held_to_what_a_resumed_stream_had_to_bring() {
         if let Some(at) = held {
             driver.shard.fill_with(Vec::new(), version(at), Instant::now(), 0).unwrap();
         }
-        let probed = sample(&driver.upstream, &driver.shard.key().gvr).await.unwrap();
+        let probed = sample(&driver.surroundings.upstream, &driver.shard.key().gvr).await.unwrap();
         driver.expected = Some(Expected { probed, until: Instant::now() });
         let Step::Send(ask) = driver.reflector.next(Instant::now(), 0.5) else {
             panic!("it does not fill")
@@ -97,7 +102,7 @@ async fn a_fill_below_what_was_proven_another_way_is_a_restore() {
         shard.fill_with(Vec::new(), version(5), Instant::now(), 0).unwrap();
         let told = Arc::new(parking_lot::Mutex::new(None));
         let tell = Arc::clone(&told);
-        driver.went_back = Arc::new(move |_, violation| {
+        driver.surroundings.went_back = Arc::new(move |_, violation| {
             *tell.lock() = Some(violation.clone());
         });
         let advance = |to: Option<u64>| {
