@@ -50,39 +50,31 @@ impl Enrolment {
 pub(super) struct Begun {
     replaced: u64,
     shown: Option<ResourceVersion>,
-    shares: bool,
 }
 
 // === impl Begun ===
 
 impl Begun {
     /// Now; to be called before the state is taken, which may then be counted as older than it is.
-    pub(super) fn now(read: &Read, shard: &Shard) -> Self {
-        Self {
-            replaced: shard.turnover().replaced(),
-            shown: shard.resource_version(),
-            shares: shares_bytes(read, shard),
-        }
+    pub(super) fn now(shard: &Shard) -> Self {
+        Self { replaced: shard.turnover().replaced(), shown: shard.resource_version() }
     }
 
-    /// What a body of `length` bytes, made of a state, keeps alive.
-    pub(super) fn holding(&self, shard: &Shard, state: &Snapshot, length: u64) -> Holding {
-        if !self.shares {
-            return Holding::Alone(length);
-        }
+    /// What `part` bytes of a state keep alive.
+    pub(super) fn state(&self, shard: &Shard, state: &Snapshot, part: u64) -> Holding {
         // How long ago an older state was the present one is not known.
         let is_past = self.shown.is_some_and(|shown| state.resource_version < shown);
         Holding::State {
             turnover: Arc::clone(shard.turnover()),
             since: if is_past { 0 } else { self.replaced },
-            part: length,
+            part,
             whole: state.objects.resident_bytes(),
         }
     }
 }
 
 /// Whether an answer's bytes are the shard's own, and not made for it alone.
-fn shares_bytes(read: &Read, shard: &Shard) -> bool {
+pub(super) fn shares_bytes(read: &Read, shard: &Shard) -> bool {
     let What::List(_, audience) = &read.what else { return false };
     let is_cut_out = audience.form == Form::Metadata && shard.codec().offers(Form::Full);
     !is_cut_out && !read.encoding.indented

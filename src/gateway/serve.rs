@@ -4,7 +4,7 @@
 //! forwarded. How new the state must be is the matter of `state.rs`, what goes around the bytes
 //! that of [`super::answer`].
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
@@ -41,7 +41,7 @@ use super::{
     body::ResponseBody,
     collapse,
     encoding::{Encoded, Encoding, NotEncoded, Plain, Room},
-    enrolment::{Begun, Enrolment},
+    enrolment::{self, Begun, Enrolment},
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
@@ -94,8 +94,16 @@ impl Server {
         circumstances: &Circumstances<'_>,
     ) -> Result<Response<ResponseBody>, ForwardReason> {
         let shard = self.shard(&read)?;
-        let begun = Begun::now(&read, &shard);
-        let readable = match self.readable(&read, &shard, circumstances.arrived).await {
+        let begun = Begun::now(&shard);
+        let patience = match read.what {
+            What::Watch(..) => state::WATCH,
+            _ => state::LIST,
+        };
+        let arrived = circumstances.arrived;
+        let (proofs, rebuilds) = (&self.proofs, &self.rebuilds);
+        let readable =
+            state::readable(proofs, rebuilds, &shard, read.requirement, patience, arrived).await;
+        let readable = match readable {
             Err(ForwardReason::NotProven) => {
                 let shared = self.share(read, &shard, authorized, circumstances);
                 return Box::pin(shared).await;
@@ -108,9 +116,16 @@ impl Server {
             begin::cover(&self.histories, &shard, request).await;
         }
         let authorized = self.renew(authorized).await?;
+        let shares = enrolment::shares_bytes(&read, &shard);
         let response = self.answer(read, &shard, &readable, authorized, circumstances).await?;
         let enrolment = Enrolment::of_this_exchange(self.registry.readers());
-        let holding = |length| begun.holding(&shard, &readable.snapshot, length);
+        let holding = |length| {
+            if shares {
+                begun.state(&shard, &readable.snapshot, length)
+            } else {
+                Holding::Alone(length)
+            }
+        };
         Ok(response.map(|body| body.enrolled(enrolment.as_ref(), holding)))
     }
 
@@ -159,21 +174,6 @@ impl Server {
         };
         answer::complete(response.headers_mut(), read.served.warning, circumstances);
         Ok(response)
-    }
-
-    /// The shard's state, once it is good enough for the read.
-    async fn readable(
-        &self,
-        read: &Read,
-        shard: &Arc<Shard>,
-        arrived: Instant,
-    ) -> Result<Readable, ForwardReason> {
-        let patience = match read.what {
-            What::Watch(..) => state::WATCH,
-            _ => state::LIST,
-        };
-        let (proofs, rebuilds) = (&self.proofs, &self.rebuilds);
-        state::readable(proofs, rebuilds, shard, read.requirement, patience, arrived).await
     }
 
     /// A watch, or the event with which upstream refuses one of a time that it has forgotten.

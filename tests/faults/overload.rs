@@ -19,7 +19,7 @@ const ROUNDS: usize = 10;
 
 /// Of these, at most a quarter may be kept alive by readers alone.
 const CACHE_MEMORY: &str = "32Mi";
-const HISTORY_MEMORY: &str = "8Mi";
+const HISTORY_MEMORY: &str = "17M";
 
 /// Ten states are 80 MB, and the history is more. What the bounds allow: a quarter of the memory for
 /// objects, the history, two states between two looks at memory, and what the allocator keeps.

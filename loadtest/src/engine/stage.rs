@@ -97,18 +97,7 @@ impl Stage {
                 members.push(of_group);
             }
         }
-        let askings = scenario.workloads.iter().filter_map(|workload| match workload {
-            Workload::ListStorm(spec) | Workload::Gets(spec) => Some(Arc::new(AskBoard {
-                protocol: spec.protocol.unwrap_or(scenario.protocol),
-                spec: spec.clone(),
-                latency: Delays::new(),
-                answers: Counter::default(),
-                bytes: Counter::default(),
-                failures: Reasons::default(),
-            })),
-            _ => None,
-        });
-        let askings = askings.collect();
+        let askings = askings(scenario);
         let board = Arc::new(Board { run, ledger, churns, groups, askings });
         Ok(Self {
             target: Arc::clone(target),
@@ -155,6 +144,22 @@ impl Stage {
         }
         expected
     }
+}
+
+/// What the workloads that only ask note.
+fn askings(scenario: &Scenario) -> Vec<Arc<AskBoard>> {
+    let boards = scenario.workloads.iter().filter_map(|workload| match workload {
+        Workload::ListStorm(spec) | Workload::Gets(spec) => Some(Arc::new(AskBoard {
+            protocol: spec.protocol.unwrap_or(scenario.protocol),
+            spec: spec.clone(),
+            latency: Delays::new(),
+            answers: Counter::default(),
+            bytes: Counter::default(),
+            failures: Reasons::default(),
+        })),
+        _ => None,
+    });
+    boards.collect()
 }
 
 fn add_objects(audiences: &mut Audiences, churn: &Churn, installer: &Installer, run: &str) {
