@@ -128,18 +128,19 @@ impl Flags {
         };
         let mut outcome = Outcome::new(&options, self.rounds).await?;
         let mut curves = Curves::default();
-        tokio::select! {
-            ended = Box::pin(run(&options, &rows, self.growth, &settings, &mut outcome, &mut curves)) => ended?,
+        let ended = tokio::select! {
+            ended = Box::pin(run(&options, &rows, self.growth, &settings, &mut outcome, &mut curves)) => ended,
             interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                progress.say("interrupted; what was measured so far follows");
+                interrupted.map_err(Into::into).and(Err(anyhow::anyhow!("interrupted")))
             }
-        }
+        };
+        // What was measured until then is not lost.
         outcome.growth = curves.0;
         print!("{}", table::markdown(&outcome.rows));
         if let Some(path) = &self.json {
             write_json(path, &outcome)?;
         }
+        ended?;
         if let Some(root) = &self.write_docs {
             docs::write(root, &outcome)?;
         }
