@@ -306,7 +306,7 @@ impl SharedFlags {
             if let Some(path) = path {
                 let within = path.parent().filter(|it| !it.as_os_str().is_empty());
                 anyhow::ensure!(
-                    within.unwrap_or(Path::new(".")).is_dir(),
+                    within.unwrap_or_else(|| Path::new(".")).is_dir(),
                     "{flag} {}: its directory is not there",
                     path.display()
                 );
