@@ -33,20 +33,14 @@ pub(crate) async fn most_of_a_resource_is_deleted(cluster: Arc<Cluster>) -> Resu
     let doomed = ground::size("WATCHGATE_STORM", 2_000)?;
     let patience = Duration::from_secs(60) + Duration::from_millis(10) * u32::try_from(doomed)?;
     let all = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
-    let admin = direct(&cluster)?;
-    let started = Instant::now();
-    let namespace =
-        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
-    create(&cluster, 1, |_| ("/api/v1/namespaces".to_owned(), namespace.clone())).await?;
-    create(&cluster, doomed + SURVIVORS, |number| (all.clone(), object(number, doomed))).await?;
-    println!("{} objects made in {:.1?}", doomed + SURVIVORS, started.elapsed());
+    make_objects(&cluster, &all, doomed).await?;
 
     let history = format!("{}Mi", HISTORY >> 20);
     let flags = ["--history-max-bytes", &history];
     let url = cluster.api_server_url();
     let mut ground = Ground::start(Arc::clone(&cluster), &url, &flags).await?;
     let empty = ground.resident()?;
-    let through = ground.client("admin")?;
+    let (admin, through) = (direct(&cluster)?, ground.client("admin")?);
     until("memory answers", patience, || async {
         Ok(ground.metric("watchgate_cache_objects", r#"resource="configmaps""#).await?
             >= (doomed + SURVIVORS) as f64
@@ -58,34 +52,15 @@ pub(crate) async fn most_of_a_resource_is_deleted(cluster: Arc<Cluster>) -> Resu
     let target = format!("{all}?watch=true&resourceVersion={}", version(&through, &all).await?);
     let mut watchers = Vec::new();
     for _ in 0..WATCHERS {
-        watchers.push(tokio::spawn(watch(
-            ground.client("admin")?,
-            target.clone(),
-            doomed,
-            patience,
-        )));
+        let client = ground.client("admin")?;
+        watchers.push(tokio::spawn(watch(client, target.clone(), doomed, patience)));
     }
     until("all watch", Duration::from_secs(30), || async {
         Ok(ground.metric("watchgate_watches", r#"resource="configmaps""#).await? >= WATCHERS as f64)
     })
     .await?;
 
-    let started = Instant::now();
-    let over = AtomicBool::new(false);
-    let (deleted, peak) = tokio::join!(
-        async {
-            let deleted = delete(&admin, &all).await;
-            over.store(true, Ordering::Relaxed);
-            deleted
-        },
-        log_bytes_until(&ground, &over)
-    );
-    deleted?;
-    println!(
-        "deleted in {:.1?}; the log held at most {:.1} MiB",
-        started.elapsed(),
-        peak? as f64 / f64::from(1 << 20)
-    );
+    delete_beside_a_look_at_the_log(&ground, &admin, &all).await?;
     let (mut told, mut ended) = (0, 0);
     for seen in try_join_all(watchers).await? {
         let seen = seen?;
@@ -97,12 +72,7 @@ pub(crate) async fn most_of_a_resource_is_deleted(cluster: Arc<Cluster>) -> Resu
         }
     }
     println!("{told} watchers were told of every deletion, {ended} were ended");
-    let (memory, store) = (listed(&through, &all).await?, listed(&admin, &all).await?);
-    ensure!(memory == store, "memory shows {} objects, the store {}", memory.len(), store.len());
-    let names: Vec<_> = (0..SURVIVORS).map(|number| format!("survivor-{number:06}")).collect();
-    ensure!(
-        memory.iter().map(|(name, _)| name).filter(|name| name.starts_with("survivor")).eq(&names)
-    );
+    the_survivors_are_there(&listed(&through, &all).await?, &listed(&admin, &all).await?)?;
 
     tokio::time::sleep(Duration::from_secs(5)).await;
     let log = ground.metric("watchgate_cache_history_bytes", "").await?;
@@ -114,6 +84,48 @@ pub(crate) async fn most_of_a_resource_is_deleted(cluster: Arc<Cluster>) -> Resu
         ground.resident()?
     );
     ground.end().await
+}
+
+/// The namespace with what is to go and what is to stay.
+async fn make_objects(cluster: &Cluster, all: &str, doomed: usize) -> Result<()> {
+    let started = Instant::now();
+    let namespace =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
+    create(cluster, 1, |_| ("/api/v1/namespaces".to_owned(), namespace.clone())).await?;
+    create(cluster, doomed + SURVIVORS, |number| (all.to_owned(), object(number, doomed))).await?;
+    println!("{} objects made in {:.1?}", doomed + SURVIVORS, started.elapsed());
+    Ok(())
+}
+
+/// Deletes what is to go; the log must stay within its budget meanwhile.
+async fn delete_beside_a_look_at_the_log(ground: &Ground, admin: &Client, all: &str) -> Result<()> {
+    let started = Instant::now();
+    let over = AtomicBool::new(false);
+    let (deleted, peak) = tokio::join!(
+        async {
+            let deleted = delete(admin, all).await;
+            over.store(true, Ordering::Relaxed);
+            deleted
+        },
+        log_bytes_until(ground, &over)
+    );
+    deleted?;
+    println!(
+        "deleted in {:.1?}; the log held at most {:.1} MiB",
+        started.elapsed(),
+        peak? as f64 / f64::from(1 << 20)
+    );
+    Ok(())
+}
+
+/// What memory lists is what the store lists, and all that was to stay.
+fn the_survivors_are_there(memory: &[(String, String)], store: &[(String, String)]) -> Result<()> {
+    ensure!(memory == store, "memory shows {} objects, the store {}", memory.len(), store.len());
+    let names: Vec<_> = (0..SURVIVORS).map(|number| format!("survivor-{number:06}")).collect();
+    ensure!(
+        memory.iter().map(|(name, _)| name).filter(|name| name.starts_with("survivor")).eq(&names)
+    );
+    Ok(())
 }
 
 /// Watches until every deletion was seen or the watch ends.
