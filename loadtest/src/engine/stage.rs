@@ -97,18 +97,7 @@ impl Stage {
                 members.push(of_group);
             }
         }
-        let askings = scenario.workloads.iter().filter_map(|workload| match workload {
-            Workload::ListStorm(spec) | Workload::Gets(spec) => Some(Arc::new(AskBoard {
-                protocol: spec.protocol.unwrap_or(scenario.protocol),
-                spec: spec.clone(),
-                latency: Delays::new(),
-                answers: Counter::default(),
-                bytes: Counter::default(),
-                failures: Reasons::default(),
-            })),
-            _ => None,
-        });
-        let askings = askings.collect();
+        let askings = asking_boards(scenario);
         let board = Arc::new(Board { run, ledger, churns, groups, askings });
         Ok(Self {
             target: Arc::clone(target),
@@ -155,6 +144,22 @@ impl Stage {
         }
         expected
     }
+}
+
+/// The boards of the workloads of requests.
+fn asking_boards(scenario: &Scenario) -> Vec<Arc<AskBoard>> {
+    let askings = scenario.workloads.iter().filter_map(|workload| match workload {
+        Workload::ListStorm(spec) | Workload::Gets(spec) => Some(Arc::new(AskBoard {
+            protocol: spec.protocol.unwrap_or(scenario.protocol),
+            spec: spec.clone(),
+            latency: Delays::new(),
+            answers: Counter::default(),
+            bytes: Counter::default(),
+            failures: Reasons::default(),
+        })),
+        _ => None,
+    });
+    askings.collect()
 }
 
 fn add_objects(audiences: &mut Audiences, churn: &Churn, installer: &Installer, run: &str) {
