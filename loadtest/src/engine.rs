@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::{asking::Askers, churn::Churning, opening::Watched, stage::Stage};
 use crate::{
     accounting::{Accounting, Sample, Work},
-    board::{Herding, remaining},
+    board::{Group, Herding, remaining},
     fill::{Filled, Filling},
     lag::LagMeter,
     process::ProcessError,
@@ -335,7 +335,14 @@ impl Run<'_> {
             let prompt = groups.iter().map(|group| group.prompt.count());
             !late && prompt.zip(&expected).all(|(seen, expected)| seen >= *expected)
         };
-        let alive = || groups.iter().map(|it| it.bytes.count() + it.opened.count()).sum::<u64>();
+        // Slow readers may go on for long, and nobody waits for them.
+        let alive = || {
+            let of = |it: &Arc<Group>| {
+                let bytes = if it.spec.slow.is_some() { 0 } else { it.bytes.count() };
+                it.prompt.count() + it.opened.count() + bytes
+            };
+            groups.iter().map(of).sum::<u64>()
+        };
         let (mut last, mut changed) = (alive(), Instant::now());
         while !all() && changed.elapsed() < DRAIN_SILENCE && started.elapsed() < DRAIN_LIMIT {
             sleep(POLL).await;

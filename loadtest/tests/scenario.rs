@@ -68,6 +68,9 @@ workloads:
   - list-storm: {resource: configmaps, clients: 1, rate: 5}
 "#;
 
+/// The tests look at everything that runs left: one at a time.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 fn main() -> ExitCode {
     Suite::new(|| async { Cluster::builder().start().await })
         .test("short_forms", short_forms)
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
 }
 
 async fn short_forms(cluster: Arc<Cluster>) -> Result<()> {
+    let _turn = TURN.lock().await;
     let target = open(&cluster, &cluster.api_server_url(), cluster.ca_pem()).await?;
     let accounting = Accounting::new(vec![Process::new(std::process::id())]);
     let stop = CancellationToken::new();
@@ -100,6 +104,7 @@ async fn short_forms(cluster: Arc<Cluster>) -> Result<()> {
 }
 
 async fn every_kind_of_load(cluster: Arc<Cluster>) -> Result<()> {
+    let _turn = TURN.lock().await;
     let target = open(&cluster, &cluster.api_server_url(), cluster.ca_pem()).await?;
     let report = run(&target, EVERYTHING).await?;
     check_everything(&report)?;
@@ -135,6 +140,7 @@ fn check_everything(report: &RunReport) -> Result<()> {
 /// Somebody else touches an object of the run: every watcher is sent an event that stands for a write
 /// which it has seen before. That is what a server that repeats events looks like.
 async fn a_repeated_event_is_found(cluster: Arc<Cluster>) -> Result<()> {
+    let _turn = TURN.lock().await;
     let target = open(&cluster, &cluster.api_server_url(), cluster.ca_pem()).await?;
     let scenario = Scenario::parse("fan-out", FAN_OUT)?;
     let accounting = Accounting::new(Vec::new());
@@ -181,6 +187,7 @@ async fn touch_one(cluster: &Cluster) -> Result<()> {
 }
 
 async fn through_watchgate(cluster: Arc<Cluster>) -> Result<()> {
+    let _turn = TURN.lock().await;
     let Some(binary) = watchgate_binary() else {
         eprintln!("skipped: no watchgate binary; build it, or name it by WATCHGATE_BINARY");
         return Ok(());

@@ -97,7 +97,7 @@ impl Stage {
                 members.push(of_group);
             }
         }
-        let askings = askings(scenario);
+        let askings = asking_boards(scenario);
         let board = Arc::new(Board { run, ledger, churns, groups, askings });
         Ok(Self {
             target: Arc::clone(target),
@@ -146,9 +146,9 @@ impl Stage {
     }
 }
 
-/// What the workloads that only ask note.
-fn askings(scenario: &Scenario) -> Vec<Arc<AskBoard>> {
-    let boards = scenario.workloads.iter().filter_map(|workload| match workload {
+/// The boards of the workloads of requests.
+fn asking_boards(scenario: &Scenario) -> Vec<Arc<AskBoard>> {
+    let askings = scenario.workloads.iter().filter_map(|workload| match workload {
         Workload::ListStorm(spec) | Workload::Gets(spec) => Some(Arc::new(AskBoard {
             protocol: spec.protocol.unwrap_or(scenario.protocol),
             spec: spec.clone(),
@@ -159,7 +159,7 @@ fn askings(scenario: &Scenario) -> Vec<Arc<AskBoard>> {
         })),
         _ => None,
     });
-    boards.collect()
+    askings.collect()
 }
 
 fn add_objects(audiences: &mut Audiences, churn: &Churn, installer: &Installer, run: &str) {
