@@ -4,7 +4,7 @@
 //! record and a system call of its own. What is there already goes out together, and nothing ever
 //! waits for what is not: the task that reads from upstream is on the same thread, so letting it run
 //! once tells whether there is more (a LIST of 10.5 MB: 31 CPU-ms without, 17 with). No byte is copied. Guarantees the order of frames, none of them
-//! empty or longer than the connection can put into one record, and at most [`HOLD`] bytes held
+//! empty or longer than the connection can put into one record, and at most `HOLD` bytes held
 //! beyond one frame of upstream's.
 
 use std::{

@@ -6,7 +6,7 @@
 //! first connections write while later ones still wait. Guarantees: messages of a shard are delivered
 //! in their order; when the mailbox overflows nothing is lost, watchers then read their shard's log.
 //!
-//! Hot path: [`Hub::deliver`] and polling a subscription.
+//! Hot path: taking messages in and polling a subscription.
 //! Locks: a shard's lock may be held when the hub's are taken, never the reverse.
 
 mod state;

@@ -4,7 +4,7 @@
 //! that watches 2,000 types would ask for all of them at the same moment; here they wait for one of
 //! [`AT_ONCE`] places. Shards that somebody waits for come first, in the order of their coming;
 //! every fourth place goes to whoever waits longest, so that nobody waits for ever. A fill that has
-//! not ended after [`COUNTED`] goes on, but its place is given to the next: an upstream that answers
+//! not ended after `COUNTED` goes on, but its place is given to the next: an upstream that answers
 //! nothing for some types must not hold up the others.
 //! Locks: one, never held across an await.
 
