@@ -8,7 +8,7 @@ use watchgate::{
     telemetry::logging,
 };
 
-/// Gives memory back after bursts, which glibc's does not: see `docs/decisions/0010w-mimalloc.md`.
+/// Gives memory back after bursts, which glibc's does not: see `docs/decisions/0015-mimalloc.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

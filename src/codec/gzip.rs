@@ -6,7 +6,7 @@
 //! CRC-32 and the length. So a large answer of which little changed costs little compression.
 //!
 //! Only [`BlockDeflater::block`] takes more than microseconds (1 to 2 µs per KiB,
-//! `docs/decisions/0010l`): call it where a millisecond hurts nobody.
+//! `docs/decisions/0012`): call it where a millisecond hurts nobody.
 
 mod checksum;
 

@@ -3,6 +3,11 @@
 //! Decisions are upstream's, kept under a keyed hash of the token and every attribute for
 //! [`KEPT`]; requests that ask the same at the same time share one review. A failed review proves
 //! nothing and is not kept.
+//!
+//! Who may read a collection may read any part of it. So for a request with selectors upstream is asked
+//! without them first: thousands of watches that each select their own part share one decision.
+//! Only where that is denied (a node may list its own pods) the selectors are part of the question.
+//! Why this is safe: `docs/decisions/0003-access-decisions-count-nine-seconds.md`.
 
 use std::{
     sync::Arc,
@@ -22,8 +27,8 @@ use super::{
     review::{Attributes, Decision, ReviewError, review},
 };
 
-/// Proof that upstream allowed this very token exactly these attributes, not longer than [`KEPT`]
-/// before it was made or [renewed](Access::renew). Only [`Access`] makes one; what serves from memory
+/// Proof that upstream allowed this very token exactly these attributes, or the same without
+/// selectors, not longer than [`KEPT`] before it was made or [renewed](Access::renew). Only [`Access`] makes one; what serves from memory
 /// consumes it.
 #[derive(Debug)]
 #[must_use]
@@ -87,6 +92,19 @@ impl Access {
     /// # Errors
     /// [`ReviewError`]: nothing is known; forward.
     pub async fn check(
+        &self,
+        token: &BearerToken,
+        attributes: &Arc<Attributes>,
+    ) -> Result<Option<Authorized>, Arc<ReviewError>> {
+        if let Some(wider) = attributes.without_selectors()
+            && let Some(authorized) = self.check_exactly(token, &Arc::new(wider)).await?
+        {
+            return Ok(Some(authorized));
+        }
+        self.check_exactly(token, attributes).await
+    }
+
+    async fn check_exactly(
         &self,
         token: &BearerToken,
         attributes: &Arc<Attributes>,

@@ -124,6 +124,17 @@ impl Attributes {
         Self { verb: "get", path: CompactString::const_new(path), ..Self::default() }
     }
 
+    /// The same for the whole collection, `None` where no selector narrows it. A name that a selector
+    /// demands stays: it is an attribute of its own.
+    pub fn without_selectors(&self) -> Option<Self> {
+        let selects = !self.field_selector.is_empty() || !self.label_selector.is_empty();
+        selects.then(|| Self {
+            field_selector: CompactString::default(),
+            label_selector: CompactString::default(),
+            ..self.clone()
+        })
+    }
+
     /// Every attribute, in a fixed order.
     pub fn parts(&self) -> [&str; 10] {
         [

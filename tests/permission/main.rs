@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         .test("secrets_are_never_served", scope::without_secrets)
         .test("reads_of_one_kind_share_a_review", reviews::are_shared)
         .test("a_review_has_every_attribute", reviews::have_every_attribute)
+        .test("selectors_are_reviewed_where_they_decide", reviews::have_selectors_where_they_decide)
         .test("a_review_is_about_one_verb_and_place", reviews::are_apart)
         .test("without_a_review_nothing_is_served", reviews::are_needed)
         .test("nobody_is_anonymous", lending::nobody_is_anonymous)
@@ -46,5 +47,6 @@ fn options() -> watchgate_cluster::Builder {
     users
         .into_iter()
         .fold(Cluster::builder(), |options, user| options.user(user, &[]))
+        .user(reviews::NODE, &["system:nodes"])
         .audit_bodies("authorization.k8s.io", "selfsubjectaccessreviews")
 }
