@@ -91,7 +91,9 @@ pub(crate) async fn have_selectors_where_they_decide(front: Arc<Front>) -> Resul
     let direct = front.cluster.client().token(front.cluster.token(NODE)).build()?;
     let client = front.client().token(front.cluster.token(NODE)).build()?;
     let list = |node: &str, labels: &str| {
-        format!("/api/v1/pods?resourceVersion=0&labelSelector={labels}&fieldSelector=spec.nodeName%3D{node}")
+        format!(
+            "/api/v1/pods?resourceVersion=0&labelSelector={labels}&fieldSelector=spec.nodeName%3D{node}"
+        )
     };
     let own = list("reviewed", "app%20in%20(kept,b),!c");
     rights::until(&direct, &own, StatusCode::OK).await?;
@@ -108,8 +110,10 @@ pub(crate) async fn have_selectors_where_they_decide(front: Arc<Front>) -> Resul
         );
     }
     let reviews = reviews(&front, before, NODE).await?;
-    let asked: Vec<_> =
-        reviews.iter().map(|review| &review["requestObject"]["spec"]["resourceAttributes"]).collect();
+    let asked: Vec<_> = reviews
+        .iter()
+        .map(|review| &review["requestObject"]["spec"]["resourceAttributes"])
+        .collect();
     let whole = json!({ "verb": "list", "version": "v1", "resource": "pods" });
     let part = json!({
         "verb": "list", "version": "v1", "resource": "pods",

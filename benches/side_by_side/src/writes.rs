@@ -18,8 +18,6 @@ use crate::{crowd::Crowd, fill, pods::Pods};
 
 /// Writes under way at the same time.
 const UNDER_WAY: usize = 16;
-/// With [`Pace::Delivered`]: writes that may be ahead of what is delivered.
-const AHEAD: u64 = 32;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// When the writes are made.
@@ -27,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) enum Pace {
     /// So many per second.
     Rate(f64),
-    /// As fast as all watches get them.
-    Delivered,
+    /// As fast as the watches get them: so many writes may be ahead of what the average one has.
+    Delivered(u64),
 }
 
 /// Who makes them.
@@ -52,7 +50,7 @@ impl Pace {
     fn due(self, write: usize) -> Duration {
         match self {
             Self::Rate(rate) => Duration::from_secs_f64(write as f64 / rate),
-            Self::Delivered => Duration::ZERO,
+            Self::Delivered(_) => Duration::ZERO,
         }
     }
 }
@@ -97,8 +95,8 @@ impl Writer {
                 Pace::Rate(_) => {
                     tokio::time::sleep_until((started + pace.due(number)).into()).await;
                 }
-                Pace::Delivered => {
-                    let wanted = (number as u64).saturating_sub(AHEAD) * per_write;
+                Pace::Delivered(ahead) => {
+                    let wanted = (number as u64).saturating_sub(ahead) * per_write;
                     let delivered = crowd.wait(PATIENCE, |totals| totals.events >= wanted).await;
                     ensure!(delivered, "nothing is delivered any more: {:?}", crowd.totals());
                 }
@@ -144,6 +142,6 @@ mod tests {
     #[test]
     fn due_times_follow_from_the_rate_alone() {
         assert_eq!(Pace::Rate(50.0).due(100), Duration::from_secs(2));
-        assert_eq!(Pace::Delivered.due(100), Duration::ZERO);
+        assert_eq!(Pace::Delivered(2).due(100), Duration::ZERO);
     }
 }

@@ -72,12 +72,13 @@ pub(super) fn rows() -> Vec<Row> {
         watchers: 1000,
         by_node: false,
         bystanders: 0,
-        pace: Pace::Delivered,
+        pace: Pace::Delivered(2),
         writes: 150,
         faster: 4,
         goal: Some(8.0),
         check: None,
     };
+    let bursts = Fanout { pace: Pace::Delivered(32), writes: 300, goal: None, ..bulk };
     let paced = Fanout {
         pace: Pace::Rate(50.0),
         writes: 250,
@@ -103,6 +104,7 @@ pub(super) fn rows() -> Vec<Row> {
             "WATCH all pods, 1,000 watchers, writes as fast as delivery keeps up",
             bulk,
         ),
+        row("watch-bursts", "the same, writes up to 32 ahead of delivery", bursts),
         row("watch-paced", "the same, paced 50 writes/s", paced),
         row("watch-paced-100", "100 watchers, paced 50 writes/s", few),
         row("watch-nodes", "5,000 watchers, each `spec.nodeName=` its node, 200 writes/s", nodes),

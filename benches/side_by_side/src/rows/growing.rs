@@ -56,7 +56,7 @@ fn fanout(name: &'static str, title: &'static str, watchers: usize, bystanders: 
         watchers,
         by_node: false,
         bystanders,
-        pace: Pace::Delivered,
+        pace: Pace::Delivered(2),
         writes: (DELIVERIES / watchers).max(FEWEST_WRITES),
         faster: if watchers * FEWEST_WRITES > DELIVERIES { 1 } else { FASTER },
         goal: None,

@@ -26,7 +26,7 @@ pub(super) fn rows() -> Vec<Row> {
     let gzip = |reading: Reading| Reading { ask: Ask { gzip: true, ..reading.ask }, ..reading };
     let at = |reading: Reading, target| Reading { target, ..reading };
     let protobuf = Reading { ask: Ask::PROTOBUF, ..list };
-    let page = at(list, Target::Path("/api/v1/pods?limit=500"));
+    let page = at(list, Target::AtVersion("/api/v1/pods?limit=500"));
     let tier = at(list, Target::Path("/api/v1/pods?labelSelector=tier%3Dtier-3&resourceVersion=0"));
     let consistent = at(gzip(list), Target::Path("/api/v1/pods"));
     let next = at(gzip(list), Target::NextPage("/api/v1/pods?limit=500"));

@@ -34,7 +34,9 @@ pub(super) enum Target {
     Path(&'static str),
     /// A path that the pods decide.
     OfPods(fn(&Pods) -> String),
-    /// The page after the first of this path.
+    /// This path at the version that watchgate shows.
+    AtVersion(&'static str),
+    /// The page after the first of this path, at that version, too.
     NextPage(&'static str),
 }
 
@@ -166,7 +168,9 @@ impl Reading {
 
     fn path(&self, stage: &Stage) -> String {
         match self.target {
-            Target::Path(path) | Target::NextPage(path) => path.to_owned(),
+            Target::Path(path) | Target::AtVersion(path) | Target::NextPage(path) => {
+                path.to_owned()
+            }
             Target::OfPods(path) => path(&stage.options.pods),
         }
     }
@@ -174,10 +178,15 @@ impl Reading {
     /// The path on one side: continue tokens are a server's own.
     async fn path_on(&self, stage: &Stage, side: Side) -> Result<String> {
         let path = self.path(stage);
-        if !matches!(self.target, Target::NextPage(_)) {
+        if !matches!(self.target, Target::AtVersion(_) | Target::NextPage(_)) {
             return Ok(path);
         }
-        let first = stage.server(side)?.client(Protocol::Http2)?.get(&path).send().await?;
+        let version = version_shown(stage).await?;
+        let at_version = format!("{path}&resourceVersion={version}");
+        if matches!(self.target, Target::AtVersion(_)) {
+            return Ok(at_version);
+        }
+        let first = stage.server(side)?.client(Protocol::Http2)?.get(&at_version).send().await?;
         let token = body::continue_token(&body::plain(&first)?)?;
         Ok(format!("{path}&continue={token}"))
     }
@@ -312,6 +321,14 @@ fn requests(one: &Sample, with_changes: bool) -> usize {
     let by_time = SAMPLE_TIME.as_secs_f64() / each(one.elapsed);
     let most = if with_changes { MOST_CYCLES } else { MOST_REQUESTS };
     (by_cpu.min(by_time).ceil() as usize).clamp(1, most)
+}
+
+/// The version of the pods that watchgate shows, without waiting for a newer one.
+async fn version_shown(stage: &Stage) -> Result<String> {
+    let path = format!("/api/v1/namespaces/{}/pods?resourceVersion=0", Pods::namespace_name(0));
+    let few = stage.server(Side::B)?.client(Protocol::Http2)?.get(&path).send().await?;
+    let version = &few.json()?["metadata"]["resourceVersion"];
+    Ok(version.as_str().context("a list without resourceVersion")?.to_owned())
 }
 
 #[cfg(test)]
