@@ -81,6 +81,15 @@ impl Scripted {
             .build()
     }
 
+    /// One whose requests take one connection, and so one thread of the gateway and the upstream connections
+    /// of that thread.
+    pub(crate) fn client_of_one_thread(&self) -> Result<watchgate_cluster::Client> {
+        watchgate_cluster::Client::builder(self.gateway.url(), &self.authority)
+            .protocol(Protocol::Http1)
+            .shared()
+            .build()
+    }
+
     /// Requests so far whose target begins with this; the gateway's own are among all.
     pub(crate) fn seen(&self, target: &str) -> Vec<Seen> {
         let is_wanted =
