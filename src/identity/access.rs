@@ -96,12 +96,13 @@ impl Access {
         token: &BearerToken,
         attributes: &Arc<Attributes>,
     ) -> Result<Option<Authorized>, Arc<ReviewError>> {
-        if let Some(wider) = attributes.without_selectors()
-            && let Some(authorized) = self.check_exactly(token, &Arc::new(wider)).await?
-        {
-            return Ok(Some(authorized));
+        let whole = attributes.without_selectors().map(Arc::new);
+        for asked in whole.iter().chain([attributes]) {
+            if let Some(authorized) = self.check_exactly(token, asked).await? {
+                return Ok(Some(authorized));
+            }
         }
-        self.check_exactly(token, attributes).await
+        Ok(None)
     }
 
     async fn check_exactly(
