@@ -58,7 +58,7 @@ impl Outcome {
             versions: Versions {
                 watchgate: output(&options.gateway.to_string_lossy(), &["--version"]).await,
                 commit: output("git", &["describe", "--always", "--dirty", "--abbrev=12"]).await,
-                kubernetes: watchgate_cluster::KUBERNETES.to_owned(),
+                kubernetes: watchgate_cluster::Release::chosen()?.name().to_owned(),
                 haproxy: haproxy_version().unwrap_or_else(|| "not installed".to_owned()),
             },
             command: std::env::args().collect(),
