@@ -29,6 +29,8 @@ use crate::{
 const MIB: f64 = 1024.0 * 1024.0;
 /// How long memory is left alone before it is read.
 const SETTLE: Duration = Duration::from_secs(3);
+/// How long watches have been idle when they are measured: what their opening took has been given back by then.
+const IDLE: Duration = Duration::from_secs(20);
 const ALL: &str = "/api/v1/pods?resourceVersion=0";
 /// As an informer starts since Kubernetes 1.35.
 const START: &str = "/api/v1/pods?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
@@ -165,6 +167,8 @@ async fn idle(
     let before = server.pid.resident()?;
     let crowd = Crowd::open(&server.endpoint, &vec![watch; count], streams, false).await?;
     tokio::time::sleep(SETTLE).await;
+    let opened = server.pid.resident()?;
+    tokio::time::sleep(IDLE).await;
     let after = server.pid.resident()?;
     let totals = crowd.totals();
     ensure!(totals.ended == 0, "{side}: {} of {count} idle watches ended", totals.ended);
@@ -173,8 +177,9 @@ async fn idle(
     let (descriptors, own) = (server.pid.descriptors()?, Pid::own().resident()?);
     settings.progress.say(format!("{}: {side} {each:.2} KiB each of {count}", report.row));
     report.note(format!(
-        "{side}: {} MiB before, {} MiB with {count} watches ({descriptors} descriptors); the driver has {} MiB",
+        "{side}: {} MiB before, {} MiB when {count} watches had been opened, {} MiB {IDLE:?} later ({descriptors} descriptors); the driver has {} MiB",
         Short(before as f64 / MIB),
+        Short(opened as f64 / MIB),
         Short(after as f64 / MIB),
         Short(own as f64 / MIB)
     ));
