@@ -188,7 +188,7 @@ fn count(shards: &[Arc<Shard>], budget: u64) -> Held {
 
 /// Cuts the largest logs to the size at which all of them fit; returns the bytes that are left.
 fn limit_histories(shards: &[Arc<Shard>], budget: u64) -> u64 {
-    let mut weights: Vec<u64> = shards.iter().map(|shard| shard.figures().log_bytes).collect();
+    let mut weights: Vec<u64> = shards.iter().map(|shard| shard.log_bytes()).collect();
     let limit = common_limit(&mut weights, budget);
     let now = Instant::now();
     for shard in shards {

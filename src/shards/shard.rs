@@ -369,6 +369,11 @@ impl Shard {
         }
     }
 
+    /// Bytes kept alive by the log, as in [`Shard::figures`], which looks at every page besides.
+    pub fn log_bytes(&self) -> u64 {
+        self.cache.lock().resident_bytes().1
+    }
+
     fn join(
         self: &Arc<Self>,
         cache: &mut WatchCache,
