@@ -22,7 +22,7 @@ impl Slot {
         Self { transport, current: Mutex::new(None) }
     }
 
-    /// The connection, opened if there is none or if it is `lost`.
+    /// The connection, opened if there is none, if it is `lost`, or if the server has closed it.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -32,6 +32,7 @@ impl Slot {
     ) -> Result<Arc<dyn Connection>, TransportError> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &*current
+            && connection.is_open()
             && !lost.is_some_and(|lost| Arc::ptr_eq(lost, connection))
         {
             return Ok(Arc::clone(connection));

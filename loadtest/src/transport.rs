@@ -55,6 +55,9 @@ pub trait Transport: Send + Sync {
 pub trait Connection: Send + Sync {
     /// Sends a request and waits for the answer's head, as long as that takes.
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Answer, TransportError>>;
+
+    /// Whether a request may still be sent, as far as is known: servers close idle connections.
+    fn is_open(&self) -> bool;
 }
 
 /// The protocols spoken.
@@ -277,6 +280,11 @@ impl Connection for Http1 {
             Ok(boxed(sender.send_request(request).await?))
         })
     }
+
+    fn is_open(&self) -> bool {
+        // Whoever holds it is sending, and learns of the end.
+        self.sender.try_lock().map_or(true, |sender| !sender.is_closed())
+    }
 }
 
 impl Connection for Http2 {
@@ -287,6 +295,10 @@ impl Connection for Http2 {
             sender.ready().await?;
             Ok(boxed(sender.send_request(request).await?))
         })
+    }
+
+    fn is_open(&self) -> bool {
+        !self.sender.is_closed()
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     report::Report,
     result::Outcome,
     rows::{self, Row, Settings},
+    scenario::ScenarioFlags,
     servers::{Options, Stage, gateway_binary, limit},
     table,
 };
@@ -39,6 +40,8 @@ pub(crate) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs a scenario of the load tester against servers that are started for it.
+    Scenario(ScenarioFlags),
     /// The bare server; started by the program itself.
     #[command(hide = true)]
     LimitServer { certificate: PathBuf, key: PathBuf },
@@ -91,10 +94,14 @@ struct Flags {
 
 impl CommandLine {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        if let Some(Command::LimitServer { certificate, key }) = &self.command {
-            limit::serve(certificate, key)?;
-            return Ok(ExitCode::SUCCESS);
-        }
+        let scenario = match self.command {
+            Some(Command::LimitServer { certificate, key }) => {
+                limit::serve(&certificate, &key)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(Command::Scenario(flags)) => Some(flags),
+            None => None,
+        };
         if self.flags.list_rows {
             for row in rows::all() {
                 println!("{:<28} {}", row.name, row.title);
@@ -102,7 +109,10 @@ impl CommandLine {
             return Ok(ExitCode::SUCCESS);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(self.flags.measure())
+        match scenario {
+            Some(flags) => runtime.block_on(flags.run(OPEN_FILES)),
+            None => runtime.block_on(self.flags.measure()),
+        }
     }
 }
 

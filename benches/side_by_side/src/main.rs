@@ -21,6 +21,7 @@ mod random;
 mod report;
 mod result;
 mod rows;
+mod scenario;
 mod servers;
 mod spread;
 mod table;

@@ -34,8 +34,8 @@ pub(crate) enum Pace {
 pub(crate) enum Writer {
     /// Patches of pods: the `n`th write goes to a pod of the node `n % nodes`.
     Pods { client: Client, pods: Pods, salt: u64 },
-    /// Events of the limit server.
-    Limit(Client),
+    /// Events of the limit server: of all its watches, or, with pods, of those of the node `n % nodes`.
+    Limit { client: Client, by_node: Option<Pods> },
 }
 
 /// When each write was due, since a crowd's start.
@@ -69,8 +69,12 @@ impl Writer {
                 let change = json!({"metadata": {"annotations": {"side-by-side/change": mark}}});
                 fill::patch(client, &path, &change).await
             }
-            Self::Limit(client) => {
-                let response = client.request(Method::POST, "/events/1").send().await?;
+            Self::Limit { client, by_node } => {
+                let selected = by_node.map_or_else(String::new, |pods| {
+                    format!("?{}", node_selector(&Pods::node_name(number % pods.nodes())))
+                });
+                let path = format!("/events/1{selected}");
+                let response = client.request(Method::POST, &path).send().await?;
                 ensure!(response.status == StatusCode::OK, "the limit server: {}", response.status);
                 Ok(())
             }
@@ -116,6 +120,11 @@ impl Writer {
         }
         Ok(Schedule { due_micros })
     }
+}
+
+/// What selects the pods of a node, as a parameter of a query.
+pub(crate) fn node_selector(node: &str) -> String {
+    format!("fieldSelector=spec.nodeName%3D{node}")
 }
 
 /// The nodes take turns, and so do each node's pods.

@@ -28,6 +28,8 @@ use crate::{
 
 /// Longest for one answer.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long before its first request a client connects.
+const AHEAD: Duration = Duration::from_secs(5);
 /// After a failure, so that a refusing server is not hammered.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -66,7 +68,9 @@ impl Askers {
     async fn client(&self, number: u32, begin: Instant, end: Instant, next: &AtomicU64) {
         let slot = Slot::new(Arc::clone(&self.transport));
         let mut lost = None;
-        // Not part of any request's time; a failure shows with the first one.
+        // Not part of any request's time; a failure shows with the first one. Not long before it
+        // either: servers close connections on which nothing was ever asked.
+        sleep_until(begin.checked_sub(AHEAD).unwrap_or(begin).into()).await;
         let _opened = slot.connection(None).await;
         sleep_until(begin.into()).await;
         loop {

@@ -33,15 +33,16 @@ pub(super) async fn all_pods(stage: &Stage) -> Result<String> {
     ))
 }
 
-/// Who writes for a side's watches.
-pub(super) fn writer(stage: &Stage, side: Side) -> Result<Writer> {
+/// Who writes for a side's watches: of all pods, or each of its node.
+pub(super) fn writer(stage: &Stage, side: Side, by_node: bool) -> Result<Writer> {
     if side != Side::Limit {
         let client = stage.api_server.client(Protocol::Http2)?;
         let salt =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis() as u64;
         return Ok(Writer::Pods { client, pods: stage.options.pods, salt: salt % 100_000_000 });
     }
-    Ok(Writer::Limit(stage.server(Side::Limit)?.client(Protocol::Http2)?))
+    let client = stage.server(Side::Limit)?.client(Protocol::Http2)?;
+    Ok(Writer::Limit { client, by_node: by_node.then_some(stage.options.pods) })
 }
 
 /// Opens a watch at both and compares what they tell of the same writes; gives the limit server one of the events.
@@ -60,7 +61,7 @@ pub(super) async fn compare_events(stage: &Stage, report: &mut Report) -> Result
     if status != "watchgate; hit" {
         report.fail(format!("the watch is not from memory: Cache-Status is {status:?}"));
     }
-    let writer = writer(stage, Side::A)?;
+    let writer = writer(stage, Side::A, false)?;
     let nobody = Crowd::open(&stage.api_server.endpoint, &[], 1, false).await?;
     writer.run(&nobody, COMPARED, Pace::Rate(100.0), 0).await?;
     let mut event = None;

@@ -13,7 +13,15 @@ use crate::{
 pub(super) fn compressed_list() -> Reading {
     let target = Target::Path("/api/v1/pods?resourceVersion=0");
     let ask = Ask { gzip: true, ..Ask::JSON };
-    Reading { target, ask, crowd: false, changes: 0, goal: Some(300.0), largest: Some(1.1) }
+    Reading {
+        target,
+        ask,
+        crowd: false,
+        changes: 0,
+        goal: Some(300.0),
+        collapsed: false,
+        largest: Some(1.1),
+    }
 }
 
 /// The rows.
@@ -28,7 +36,7 @@ pub(super) fn rows() -> Vec<Row> {
     let protobuf = Reading { ask: Ask::PROTOBUF, ..list };
     let page = at(list, Target::AtVersion("/api/v1/pods?limit=500"));
     let tier = at(list, Target::Path("/api/v1/pods?labelSelector=tier%3Dtier-3&resourceVersion=0"));
-    let consistent = at(gzip(list), Target::Path("/api/v1/pods"));
+    let consistent = Reading { collapsed: true, ..at(gzip(list), Target::Path("/api/v1/pods")) };
     let next = at(gzip(list), Target::NextPage("/api/v1/pods?limit=500"));
     vec![
         row("list-json", "LIST all, JSON", goal(list, 28.0)),

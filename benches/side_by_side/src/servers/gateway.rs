@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use watchgate_cluster::{Cluster, Gateway, Identity, Protocol};
 
 use super::stage::Server;
@@ -19,15 +19,18 @@ pub(crate) fn binary(named: Option<&Path>) -> Result<PathBuf> {
         ensure!(named.is_file(), "--gateway {}: there is no such file", named.display());
         return Ok(named.to_owned());
     }
-    let own = std::env::current_exe()?;
-    let beside = own.with_file_name("watchgate");
-    if beside.is_file() {
-        return Ok(beside);
-    }
-    bail!(
-        "{} is not there: build it with `cargo build --release --bin watchgate`, or name another with --gateway FILE",
+    binary_beside("watchgate", "--bin watchgate")
+}
+
+/// Another program of this repository, in the same profile.
+pub(crate) fn binary_beside(name: &str, cargo_flags: &str) -> Result<PathBuf> {
+    let beside = std::env::current_exe()?.with_file_name(name);
+    ensure!(
+        beside.is_file(),
+        "{} is not there: build it with `cargo build --release {cargo_flags}`",
         beside.display()
     );
+    Ok(beside)
 }
 
 /// Starts it and waits until it is ready.

@@ -3,7 +3,7 @@
 //! hyper over rustls, one current-thread runtime and one listening socket per core (`SO_REUSEPORT`), DATA frames that fill
 //! one TLS record each, bodies from memory. It keeps what it is given by PUT under the request's path, `Accept` and
 //! `Accept-Encoding`, and answers a GET of the same with it. A GET with `watch=` in its query is a stream of prepared events,
-//! which POST `/events/N` makes appear (see [`events`]). It authenticates nobody, asks nobody, and looks into nothing.
+//! which POST `/events/N` makes appear to watches of the same `fieldSelector=` (see [`events`]). It authenticates nobody, asks nobody, and looks into nothing.
 
 mod body;
 mod events;

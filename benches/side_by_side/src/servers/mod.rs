@@ -7,6 +7,6 @@ mod haproxy;
 pub(crate) mod limit;
 mod stage;
 
-pub(crate) use gateway::binary as gateway_binary;
+pub(crate) use gateway::{binary as gateway_binary, binary_beside};
 pub(crate) use haproxy::version as haproxy_version;
 pub(crate) use stage::{Options, Server, Side, Stage};

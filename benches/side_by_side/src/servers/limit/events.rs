@@ -1,4 +1,4 @@
-//! The fan-out of the limit server: one prepared event, and how often it has happened.
+//! The fan-out of the limit server: one prepared event, and how often it has happened to an audience.
 //!
 //! A watch is a count of what it has sent. When it is behind by several events it gets them joined, in blocks prepared once,
 //! each at most one TLS record's worth of frames: more than that a server can't do with hyper.
@@ -14,12 +14,14 @@ use bytes::{Bytes, BytesMut};
 /// How many events one block holds at most.
 const BLOCK: usize = 12;
 
-/// The events of one core.
+/// The prepared event: `blocks[n]` holds it n + 1 times.
 #[derive(Default)]
+pub(super) struct Blocks(RefCell<Vec<Bytes>>);
+
+/// The events of one audience on one core.
 pub(super) struct Feed {
+    blocks: Rc<Blocks>,
     happened: Cell<u64>,
-    /// `blocks[n]` holds n + 1 events.
-    blocks: RefCell<Vec<Bytes>>,
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -29,9 +31,9 @@ pub(super) struct Cursor {
     sent: Cell<u64>,
 }
 
-// === impl Feed ===
+// === impl Blocks ===
 
-impl Feed {
+impl Blocks {
     /// Sets what an event looks like.
     pub(super) fn prepare(&self, event: &Bytes) {
         let mut block = BytesMut::new();
@@ -40,12 +42,20 @@ impl Feed {
             block.extend_from_slice(event);
             blocks.push(Bytes::copy_from_slice(&block));
         }
-        *self.blocks.borrow_mut() = blocks;
+        *self.0.borrow_mut() = blocks;
+    }
+}
+
+// === impl Feed ===
+
+impl Feed {
+    pub(super) fn new(blocks: &Rc<Blocks>) -> Self {
+        Self { blocks: Rc::clone(blocks), happened: Cell::new(0), waiting: RefCell::default() }
     }
 
-    /// So many events have happened since the start.
-    pub(super) fn happen(&self, until: u64) {
-        self.happened.set(until);
+    /// So many more events have happened.
+    pub(super) fn happen(&self, count: u64) {
+        self.happened.set(self.happened.get() + count);
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         for waker in waiting {
             waker.wake();
@@ -57,13 +67,14 @@ impl Feed {
 
 impl Cursor {
     /// From now on.
-    pub(super) fn new(feed: &Rc<Feed>) -> Self {
-        Self { feed: Rc::clone(feed), sent: Cell::new(feed.happened.get()) }
+    pub(super) fn new(feed: Rc<Feed>) -> Self {
+        let sent = Cell::new(feed.happened.get());
+        Self { feed, sent }
     }
 
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Bytes> {
         let behind = self.feed.happened.get() - self.sent.get();
-        let blocks = self.feed.blocks.borrow();
+        let blocks = self.feed.blocks.0.borrow();
         let joined = usize::try_from(behind).unwrap_or(usize::MAX).min(blocks.len());
         if joined == 0 {
             self.feed.waiting.borrow_mut().push(cx.waker().clone());
@@ -80,15 +91,16 @@ mod tests {
 
     #[test]
     fn a_watch_gets_each_event_once_and_joined_when_behind() {
-        let feed = Rc::new(Feed::default());
-        feed.prepare(&Bytes::from_static(b"event\n"));
-        let cursor = Cursor::new(&feed);
+        let blocks = Rc::new(Blocks::default());
+        blocks.prepare(&Bytes::from_static(b"event\n"));
+        let feed = Rc::new(Feed::new(&blocks));
+        let cursor = Cursor::new(Rc::clone(&feed));
         let cx = Context::from_waker(Waker::noop());
         assert!(cursor.poll(&cx).is_pending());
         feed.happen(1);
         assert_eq!(cursor.poll(&cx), Poll::Ready(Bytes::from_static(b"event\n")));
         assert!(cursor.poll(&cx).is_pending());
-        feed.happen(1 + BLOCK as u64 + 2);
+        feed.happen(BLOCK as u64 + 2);
         let sizes: Vec<_> = std::iter::from_fn(|| match cursor.poll(&cx) {
             Poll::Ready(block) => Some(block.len() / 6),
             Poll::Pending => None,

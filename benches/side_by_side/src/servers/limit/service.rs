@@ -1,14 +1,6 @@
 //! Requests of the limit server: what it is told, and what it answers.
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{cell::RefCell, collections::HashMap, convert::Infallible, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -19,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::{
     body::Body,
-    events::{Cursor, Feed},
+    events::{Blocks, Cursor, Feed},
 };
 
 /// Path with query, `Accept`, `Accept-Encoding`.
@@ -29,9 +21,16 @@ type Key = (String, Option<HeaderValue>, Option<HeaderValue>);
 pub(super) struct Shared {
     bodies: RwLock<HashMap<Key, Stored>>,
     event: Mutex<Bytes>,
-    happened: AtomicU64,
-    /// One for each core: the feed changed.
-    changed: Vec<Notify>,
+    /// One for each core.
+    cores: Vec<News>,
+}
+
+/// What a core is still to tell its watches.
+#[derive(Default)]
+struct News {
+    /// Audiences, and how many events each.
+    happened: Mutex<Vec<(String, u64)>>,
+    changed: Notify,
 }
 
 #[derive(Clone)]
@@ -45,7 +44,9 @@ struct Stored {
 pub(super) struct Core {
     shared: Arc<Shared>,
     number: usize,
-    feed: Rc<Feed>,
+    blocks: Rc<Blocks>,
+    /// By audience.
+    feeds: RefCell<HashMap<String, Rc<Feed>>>,
 }
 
 // === impl Shared ===
@@ -55,8 +56,7 @@ impl Shared {
         Self {
             bodies: RwLock::default(),
             event: Mutex::default(),
-            happened: AtomicU64::new(0),
-            changed: (0..cores).map(|_| Notify::new()).collect(),
+            cores: (0..cores).map(|_| News::default()).collect(),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Shared {
 
 impl Core {
     pub(super) fn new(shared: Arc<Shared>, number: usize) -> Self {
-        Self { shared, number, feed: Rc::default() }
+        Self { shared, number, blocks: Rc::default(), feeds: RefCell::default() }
     }
 
     /// Lets the core's watches see what the others were told. Needs a `LocalSet`.
@@ -73,16 +73,30 @@ impl Core {
         let core = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let mut prepared = Bytes::new();
+            let news = &core.shared.cores[core.number];
             loop {
-                core.shared.changed[core.number].notified().await;
+                news.changed.notified().await;
                 let event = core.shared.event.lock().clone();
                 if event != prepared {
-                    core.feed.prepare(&event);
+                    core.blocks.prepare(&event);
                     prepared = event;
                 }
-                core.feed.happen(core.shared.happened.load(Ordering::Acquire));
+                let happened = std::mem::take(&mut *news.happened.lock());
+                for (audience, count) in happened {
+                    // Nobody of it is connected to this core if there is no feed.
+                    if let Some(feed) = core.feeds.borrow().get(&audience) {
+                        feed.happen(count);
+                    }
+                }
             }
         });
+    }
+
+    fn feed(&self, audience: &str) -> Rc<Feed> {
+        let mut feeds = self.feeds.borrow_mut();
+        Rc::clone(
+            feeds.entry(audience.to_owned()).or_insert_with(|| Rc::new(Feed::new(&self.blocks))),
+        )
     }
 
     pub(super) async fn answer(
@@ -101,8 +115,10 @@ impl Core {
     }
 
     fn get(&self, request: &Request<Incoming>) -> Response<Body> {
-        if request.uri().query().is_some_and(|query| query.contains("watch=")) {
-            return Response::new(Body::Events(Rc::new(Cursor::new(&self.feed))));
+        let query = request.uri().query().unwrap_or_default();
+        if query.contains("watch=") {
+            let cursor = Cursor::new(self.feed(audience(query)));
+            return Response::new(Body::Events(Rc::new(cursor)));
         }
         let stored = self.shared.bodies.read().get(&key(request.uri(), request.headers())).cloned();
         let Some(stored) = stored else { return empty(StatusCode::NOT_FOUND) };
@@ -120,7 +136,7 @@ impl Core {
         response
     }
 
-    /// PUT of a body or of the event (`/event`), POST of `/events/N`.
+    /// PUT of a body or of the event (`/event`), POST of `/events/N` to an audience.
     fn told(&self, head: &http::request::Parts, body: Bytes) -> StatusCode {
         let path = head.uri.path();
         if head.method == Method::PUT && path == "/event" {
@@ -137,13 +153,21 @@ impl Core {
             let Some(count) = path.strip_prefix("/events/").and_then(|it| it.parse().ok()) else {
                 return StatusCode::NOT_FOUND;
             };
-            self.shared.happened.fetch_add(count, Ordering::AcqRel);
+            let to = audience(head.uri.query().unwrap_or_default());
+            for core in &self.shared.cores {
+                core.happened.lock().push((to.to_owned(), count));
+            }
         }
-        for changed in &self.shared.changed {
-            changed.notify_one();
+        for core in &self.shared.cores {
+            core.changed.notify_one();
         }
         StatusCode::OK
     }
+}
+
+/// The field selector of a query, as it stands there; watches without one are an audience, too.
+fn audience(query: &str) -> &str {
+    query.split('&').find_map(|it| it.strip_prefix("fieldSelector=")).unwrap_or_default()
 }
 
 fn key(uri: &http::Uri, headers: &HeaderMap) -> Key {
