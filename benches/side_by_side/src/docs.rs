@@ -69,7 +69,7 @@ fn block(outcome: &Outcome) -> String {
     let versions = &outcome.versions;
     let mut text = format!(
         "Machine: {} × {}, {:.0} GiB, Linux {}, load average at the start {}. {}; kube-apiserver {}; {}.\n\
-         {} {} pods, seed {}, {} rounds unless a row says otherwise.\n\n",
+         {} {} pods, seed {}. Machine and load are of the last run that wrote here.\n\n",
         machine.cores,
         machine.processor,
         machine.memory_bytes as f64 / f64::from(1 << 30),
@@ -81,7 +81,6 @@ fn block(outcome: &Outcome) -> String {
         outcome.pods,
         serde_json::to_string(&outcome.profile).unwrap_or_default().trim_matches('"'),
         outcome.seed,
-        outcome.rounds,
     );
     text += &table::markdown(&outcome.rows);
     if !outcome.growth.is_empty() {

@@ -53,8 +53,13 @@ fn line(report: &Report, text: &mut String) {
         cell
     };
     let ratio = report.ratio.as_ref();
-    let measured =
-        ratio.and_then(|it| it.spread()).map_or_else(|| "–".to_owned(), |it| it.to_string());
+    let measured = ratio.and_then(|it| it.spread()).map_or_else(
+        || "–".to_owned(),
+        |it| {
+            let rounds = ratio.map_or(0, |it| it.rounds.len());
+            format!("{it}<br>{rounds} {}", if rounds == 1 { "round" } else { "rounds" })
+        },
+    );
     let mut goals: Vec<String> = ratio
         .and_then(|it| it.goal)
         .map(|goal| format!("≥ {} ×", Short(goal)))

@@ -243,10 +243,7 @@ impl Fanout {
     }
 
     fn remark(&self, samples: &[(Side, Sample)], report: &mut Report) {
-        let of = |side| samples.iter().filter(move |(it, _)| *it == side).map(|(_, sample)| sample);
-        let spread = |side, figure: &dyn Fn(&Sample) -> Option<f64>| {
-            Spread::of(&of(side).filter_map(figure).collect::<Vec<_>>())
-        };
+        let spread = |side, figure: &dyn Fn(&Sample) -> Option<f64>| spread(samples, side, figure);
         let per_second =
             |sample: &Sample| Some(sample.deliveries as f64 / sample.cpu.as_secs_f64());
         for side in [Side::A, Side::B, Side::Limit] {
@@ -256,10 +253,22 @@ impl Fanout {
                 ));
             }
         }
+        if self.by_node {
+            let gross = |side| of(samples, side).filter_map(per_second);
+            let ratios: Vec<f64> = gross(Side::B).zip(gross(Side::A)).map(|(b, a)| b / a).collect();
+            if let Some(ratio) = Spread::of(&ratios) {
+                report.note(format!("{ratio} × as many deliveries per CPU-second, everything included: what the writes cost kube-apiserver, and watchgate's own watch"));
+            }
+        }
         let driver = |sample: &Sample| Some(sample.driver.as_secs_f64() / sample.cpu.as_secs_f64());
         if let Some(driver) = spread(Side::B, &driver) {
             report.note(format!("the driver used {driver} times watchgate's CPU"));
         }
+        self.remark_delays(samples, report);
+    }
+
+    fn remark_delays(&self, samples: &[(Side, Sample)], report: &mut Report) {
+        let spread = |side, figure: &dyn Fn(&Sample) -> Option<f64>| spread(samples, side, figure);
         for side in [Side::A, Side::B, Side::Limit] {
             let (p50, p99) =
                 (|it: &Sample| Some(it.delays?.p50), |it: &Sample| Some(it.delays?.p99));
@@ -275,8 +284,10 @@ impl Fanout {
         let behind = |it: &Sample| Some(it.behind?.p50);
         let tail = |it: &Sample| Some(it.behind?.p99);
         if let (Some(p50), Some(p99)) = (spread(Side::B, &behind), spread(Side::B, &tail)) {
+            let early = spread(Side::B, &|it| Some(it.behind?.early * 100.0));
+            let early = early.map_or_else(String::new, |it| format!("; {it} % came before it"));
             report.note(format!(
-                "watchgate: delay in ms after a watch at kube-apiserver had it: p50 {p50}, p99 {p99}"
+                "watchgate: delay in ms after a watch at kube-apiserver had it: p50 {p50}, p99 {p99}{early}"
             ));
             if self.check == Some(DelayCheck::Prompt) {
                 report.check("p50 in ms behind kube-apiserver's own watch", p50.median, 1.0);
@@ -290,7 +301,7 @@ impl Fanout {
         {
             let allowed = 1.5 * each.median * self.watchers as f64;
             report.check(
-                "last watcher's delay in ms, by 1.5 × watchers × CPU per delivery",
+                "last watcher's delay in ms behind kube-apiserver's own watch, by 1.5 × watchers × CPU per delivery",
                 last.median,
                 allowed,
             );
@@ -311,6 +322,18 @@ impl Sample {
         });
         format!("{:.2} µs × {}{delays}", self.each(), self.deliveries)
     }
+}
+
+fn of(samples: &[(Side, Sample)], side: Side) -> impl Iterator<Item = &Sample> {
+    samples.iter().filter(move |(it, _)| *it == side).map(|(_, sample)| sample)
+}
+
+fn spread(
+    samples: &[(Side, Sample)],
+    side: Side,
+    figure: &dyn Fn(&Sample) -> Option<f64>,
+) -> Option<Spread> {
+    Spread::of(&of(samples, side).filter_map(figure).collect::<Vec<_>>())
 }
 
 /// The figures of a round: kube-apiserver's without what the writes cost it while watchgate delivered.

@@ -97,7 +97,7 @@ impl Forward {
             report.side(player.side).p50_milliseconds =
                 Spread::of(&player.medians).map(|it| it.median);
         }
-        report.note("kube-apiserver's own figures are of direct requests; forwarded ones cost it the same again");
+        report.note("kube-apiserver's own figures are of direct requests; it spends about that on a forwarded one, too, which is in no other column");
         report.compare(Side::Haproxy, Side::B, Some(1.0));
         added(&mut report, &players);
         Ok(report)
