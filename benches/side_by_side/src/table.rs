@@ -180,7 +180,7 @@ mod tests {
         );
         assert!(
             row.contains(
-                "| 30.0 (25.0–35.0) | ≥ 28.0 ×<br>size: 1.20 of ≤ 1.10 (**no**) | **no** |"
+                "| 30.0 (25.0–35.0)<br>2 rounds | ≥ 28.0 ×<br>size: 1.20 of ≤ 1.10 (**no**) | **no** |"
             ),
             "{row}"
         );

@@ -36,6 +36,8 @@ pub(super) fn rows() -> Vec<Row> {
     let protobuf = Reading { ask: Ask::PROTOBUF, ..list };
     let page = at(list, Target::AtVersion("/api/v1/pods?limit=500"));
     let tier = at(list, Target::Path("/api/v1/pods?labelSelector=tier%3Dtier-3&resourceVersion=0"));
+    // What kube-proxy and many controllers ask for: nearly all.
+    let most = at(list, Target::Path("/api/v1/pods?labelSelector=%21absent&resourceVersion=0"));
     let consistent = Reading { collapsed: true, ..at(gzip(list), Target::Path("/api/v1/pods")) };
     let next = at(gzip(list), Target::NextPage("/api/v1/pods?limit=500"));
     vec![
@@ -58,6 +60,11 @@ pub(super) fn rows() -> Vec<Row> {
             goal(gzip(protobuf), 200.0),
         ),
         row("list-label-gzip", "LIST `tier=` (1 of 7 pods), JSON + gzip", goal(gzip(tier), 10.0)),
+        row(
+            "list-most-gzip",
+            "LIST `!absent` (all pods, by a selector), JSON + gzip",
+            goal(gzip(most), 10.0),
+        ),
         row("list-page-gzip", "LIST limit=500, first page, JSON + gzip", goal(gzip(page), 10.0)),
         row("list-next-page-gzip", "LIST limit=500, second page, JSON + gzip", goal(next, 10.0)),
         row(
