@@ -19,13 +19,15 @@ use tokio::sync::{Semaphore, watch};
 use crate::{
     delay::{Delays, LastDelays},
     ledger::Ledger,
-    plan::Write,
+    plan::{ChurnPlan, Write},
     scenario::workload::{Asking, Churn, Start, Watching},
     transport::Protocol,
 };
 
 /// Reasons kept; more are counted together.
 const MAX_REASONS: usize = 10;
+/// Watches of a workload that are being opened at once, unless it is about that.
+const OPENING: usize = 256;
 
 /// The board of one run.
 pub struct Board {
@@ -39,6 +41,8 @@ pub struct Board {
     pub groups: Vec<Arc<Group>>,
     /// Workloads of requests.
     pub askings: Vec<Arc<AskBoard>>,
+    /// When it was made.
+    pub made: Instant,
 }
 
 /// Of one churn.
@@ -63,14 +67,21 @@ pub struct AskBoard {
     pub spec: Asking,
     /// How it is carried.
     pub protocol: Protocol,
-    /// From the request (or when it was due) to the end of the answer.
+    /// From the request (or when it was due) to the end of the answer; of one without an answer, to
+    /// when nobody waited any longer.
     pub latency: Delays,
+    /// Requests that were due.
+    pub due: Counter,
     /// Complete answers with success.
     pub answers: Counter,
+    /// Requests that nobody answered before the end.
+    pub unanswered: Counter,
     /// Bytes of their bodies, as they came.
     pub bytes: Counter,
     /// Other answers and none at all.
     pub failures: Reasons,
+    /// From the first request due to the last answer.
+    pub span: OnceLock<Duration>,
 }
 
 /// Of one workload of watches.
@@ -81,6 +92,8 @@ pub struct Group {
     pub informers: bool,
     /// Where its watches begin.
     pub start: Start,
+    /// When the first of them was to begin.
+    pub begun: OnceLock<Instant>,
     /// How it is carried.
     pub protocol: Protocol,
     /// How many of its watches, other than slow ones, select each slot.
@@ -103,8 +116,12 @@ pub struct Group {
     pub deliveries: Counter,
     /// Those of watchers that do not read slowly.
     pub prompt: Counter,
-    /// Events of others.
+    /// Events of others' objects.
     pub foreign: Counter,
+    /// Others' updates of the run's objects.
+    pub touched: Counter,
+    /// Watches and lists that were refused and asked for again.
+    pub refused: Reasons,
     /// Bytes of bodies.
     pub bytes: Counter,
     /// Ends a share of the watches.
@@ -113,6 +130,8 @@ pub struct Group {
     pub herded: bool,
     /// Who may open a watch now.
     pub opening: Semaphore,
+    /// When the last event was delivered, in microseconds since the board's beginning.
+    last: AtomicU64,
 }
 
 /// An end for a share of the watches.
@@ -152,9 +171,46 @@ impl Board {
 // === impl Group ===
 
 impl Group {
+    /// Watches that have not begun; `watchers_of` says how many select each slot, without slow ones.
+    pub fn new(
+        spec: Watching,
+        informers: bool,
+        scenario: Protocol,
+        watchers_of: Vec<u32>,
+        writes: u64,
+    ) -> Self {
+        Self {
+            informers,
+            start: spec.start.unwrap_or(if informers { Start::List } else { Start::Now }),
+            protocol: spec.protocol.unwrap_or(scenario),
+            begun: OnceLock::new(),
+            watchers_of,
+            delay: Delays::new(),
+            last_watcher: LastDelays::new(writes),
+            sync: Delays::new(),
+            reopen: Delays::new(),
+            opened: Counter::default(),
+            synced: Counter::default(),
+            broken: Counter::default(),
+            deliveries: Counter::default(),
+            prompt: Counter::default(),
+            foreign: Counter::default(),
+            touched: Counter::default(),
+            refused: Reasons::default(),
+            bytes: Counter::default(),
+            herd: watch::Sender::new(Herding::none()),
+            herded: false,
+            opening: Semaphore::new(if informers { spec.count as usize } else { OPENING }),
+            last: AtomicU64::new(0),
+            spec,
+        }
+    }
+
     /// A watcher got a write's event for the first time.
     pub fn delivered(&self, board: &Board, watcher: usize, slow: bool, write: Write, now: Instant) {
         self.deliveries.add(1);
+        let micros = now.saturating_duration_since(board.made).as_micros();
+        self.last.fetch_max(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
         if slow {
             return;
         }
@@ -164,6 +220,46 @@ impl Group {
             self.delay.record(watcher, delay);
             self.last_watcher.record(position, delay);
         }
+    }
+
+    /// From the first write that a watch of it could see, on `board`, to its last event; zero without
+    /// one.
+    pub fn span(&self, board: &Board) -> Duration {
+        let slots = |churn: &ChurnPlan| churn.first_slot..churn.first_slot + churn.slots;
+        let seen = |churn: &ChurnPlan| {
+            slots(churn).any(|slot| self.watchers_of.get(slot as usize).is_some_and(|it| *it > 0))
+        };
+        let churns = board.churns.iter().zip(board.ledger.plan.churns());
+        let seen = churns.filter(|(_, plan)| seen(plan));
+        let first = seen.filter_map(|(churn, _)| churn.started.get()).min();
+        let first = first.copied().max(self.begun.get().copied());
+        let last = board.made + Duration::from_micros(self.last.load(Ordering::Relaxed));
+        first.map_or(Duration::ZERO, |first| last.saturating_duration_since(first))
+    }
+}
+
+// === impl AskBoard ===
+
+impl AskBoard {
+    /// Nothing asked.
+    pub fn new(spec: Asking, scenario: Protocol) -> Self {
+        Self {
+            protocol: spec.protocol.unwrap_or(scenario),
+            spec,
+            latency: Delays::new(),
+            due: Counter::default(),
+            answers: Counter::default(),
+            unanswered: Counter::default(),
+            bytes: Counter::default(),
+            failures: Reasons::default(),
+            span: OnceLock::new(),
+        }
+    }
+
+    /// A request that was due gets no answer any more: it took at least so long.
+    pub fn left_unanswered(&self, recorder: usize, due: Instant) {
+        self.unanswered.add(1);
+        self.latency.record(recorder, due.elapsed());
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     accounting::Accounting,
     delay::DelaySummary,
     engine::{self, RunError},
-    report::RunReport,
+    report::{RunReport, Verdict},
     scenario::Scenario,
     table::Table,
     target::Target,
@@ -90,15 +90,12 @@ fn figures(report: &RunReport) -> Vec<(String, f64)> {
     };
     let costs = &report.costs;
     let unit = format!("CPU per {}", report.unit());
-    if let Some(micros) = costs.servers.first().and_then(|it| it.cpu_micros_per_delivery) {
-        add(format!("{unit}, first server"), micros);
-    }
-    if costs.servers.len() > 1 {
-        let all = costs.servers.iter().filter_map(|server| server.cpu_micros_per_delivery).sum();
-        add(format!("{unit}, all servers"), all);
-    }
-    if let Some(server) = costs.servers.first() {
-        add("CPU, first server".to_owned(), server.cpu_seconds);
+    if let Some(first) = costs.servers.first() {
+        add(format!("{unit}, first server"), first.cpu_micros_per_delivery.unwrap_or(0.0));
+        let micros = costs.servers.iter().filter_map(|server| server.cpu_micros_per_delivery);
+        add(format!("{unit}, all servers"), micros.sum());
+        add("CPU, first server".to_owned(), first.cpu_seconds);
+        add("CPU, all servers".to_owned(), costs.servers.iter().map(|it| it.cpu_seconds).sum());
     }
     let mut delays = |name: &str, what: &str, delay: &DelaySummary| {
         add(format!("{name}: {what} p50"), delay.p50_ms);
@@ -143,9 +140,10 @@ impl Comparison {
         Self { servers, rounds, ratios }
     }
 
-    /// Whether all runs passed.
-    pub fn passed(&self) -> bool {
-        !self.rounds.is_empty() && self.rounds.iter().flatten().all(RunReport::passed)
+    /// The worst of all runs; without a whole round, incomplete.
+    pub fn verdict(&self) -> Verdict {
+        let verdicts = self.rounds.iter().flatten().map(RunReport::verdict);
+        verdicts.max().unwrap_or(Verdict::Incomplete)
     }
 }
 

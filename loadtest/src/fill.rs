@@ -25,13 +25,10 @@ use watchgate::api::object_key::ObjectKey;
 use crate::{
     audience::RUN_LABEL,
     board::{Counter, Reasons},
-    calls::Reading,
     manifest::Manifest,
+    paging::Paging,
     resource::{CUSTOM_GROUP, Kind, Resource},
-    scenario::{
-        template::Template,
-        workload::{Fill, Representation},
-    },
+    scenario::{template::Template, workload::Fill},
     slot::Slot,
     transport::{Call, Connection, Transport, TransportError, exchange},
 };
@@ -79,32 +76,6 @@ pub struct Filled {
     pub failures: BTreeMap<String, u64>,
     /// How long it took.
     pub seconds: f64,
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    #[serde(default)]
-    metadata: ListedMetadata,
-    /// `null` in an empty list of metadata.
-    #[serde(default)]
-    items: Option<Vec<Item>>,
-}
-
-#[derive(Default, Deserialize)]
-struct ListedMetadata {
-    #[serde(default, rename = "continue")]
-    token: String,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    metadata: ItemMetadata,
-}
-
-#[derive(Deserialize)]
-struct ItemMetadata {
-    #[serde(default)]
-    namespace: String,
 }
 
 // === impl Installer ===
@@ -293,30 +264,22 @@ impl Installer {
         connection: &dyn Connection,
         resource: &Resource,
     ) -> Result<Option<BTreeSet<String>>, TransportError> {
+        #[derive(Deserialize)]
+        struct Placed {
+            #[serde(default)]
+            namespace: String,
+        }
         let selector = self.selector();
-        let reading = Reading {
-            resource,
-            namespace: None,
-            label_selector: Some(&selector),
-            field_selector: None,
-            representation: Representation::Metadata,
-            gzip: false,
-        };
-        let (mut namespaces, mut token) = (BTreeSet::new(), String::new());
-        loop {
-            let call = reading.list(Some(5000), &token, None);
-            let body = match exchange(connection, call, DELETION_PATIENCE).await {
-                Err(TransportError::Status { status: StatusCode::NOT_FOUND, .. }) => {
-                    return Ok(None);
-                }
-                other => other?,
-            };
-            let list: Listed = serde_json::from_slice(&body).map_err(TransportError::Form)?;
-            namespaces.extend(list.items.into_iter().flatten().map(|item| item.metadata.namespace));
-            if list.metadata.token.is_empty() {
-                return Ok(Some(namespaces));
-            }
-            token = list.metadata.token;
+        let (page, patience) = (5000, DELETION_PATIENCE);
+        let paging = Paging { connection, resource, label_selector: &selector, page, patience };
+        let mut namespaces = BTreeSet::new();
+        let listed = paging.metadata(|placed: Placed| {
+            namespaces.insert(placed.namespace);
+        });
+        match listed.await {
+            Ok(()) => Ok(Some(namespaces)),
+            Err(TransportError::Status { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
