@@ -266,6 +266,18 @@ impl AskBoard {
 // === impl ChurnBoard ===
 
 impl ChurnBoard {
+    /// Nothing written.
+    pub fn new(spec: Churn, scenario: Protocol) -> Self {
+        Self {
+            protocol: spec.protocol.unwrap_or(scenario),
+            spec,
+            started: OnceLock::new(),
+            latency: Delays::new(),
+            succeeded: Counter::default(),
+            failures: Reasons::default(),
+        }
+    }
+
     /// A write was answered with success.
     pub fn wrote(&self, recorder: usize, due: Instant) {
         self.succeeded.add(1);
@@ -335,6 +347,10 @@ pub fn remaining(until: Instant) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        plan::Plan,
+        resource::{Kind, Resource},
+    };
 
     #[test]
     fn a_herd_takes_its_share_and_each_time_others() {
@@ -346,6 +362,42 @@ mod tests {
         assert_eq!(taken(4), [0, 1, 9]);
         let all = Herding { share: 1.0, time: 3, ..Herding::none() };
         assert!((0..7).all(|number| all.takes(number, 7)));
+    }
+
+    #[test]
+    fn a_groups_span_begins_with_the_first_write_that_it_could_see() {
+        let mut plan = Plan::default();
+        for _churn in 0..2 {
+            plan.add(2, 1, 10.0, Duration::from_secs(1));
+        }
+        let pods = || Resource::of(Kind::Pod);
+        let spec = Watching::new("watches", 1, pods());
+        let group = |watchers_of| {
+            Arc::new(Group::new(spec.clone(), false, Protocol::Http2, watchers_of, 20))
+        };
+        let churn =
+            || Arc::new(ChurnBoard::new(Churn::new("writes", pods(), 10.0), Protocol::Http2));
+        let board = Board {
+            run: "run".to_owned(),
+            ledger: Arc::new(Ledger::new(plan)),
+            churns: vec![churn(), churn()],
+            groups: vec![group(vec![0, 0, 1, 0]), group(vec![1, 0, 0, 0])],
+            askings: Vec::new(),
+            made: Instant::now(),
+        };
+        let second = |second| board.made + Duration::from_secs(second);
+        for (number, churn) in (0..).zip(&board.churns) {
+            churn.started.get_or_init(|| second(10 + 20 * number));
+        }
+        for (slot, group) in [(2, &board.groups[0]), (0, &board.groups[1])] {
+            assert_eq!(group.span(&board), Duration::ZERO);
+            group.begun.get_or_init(|| second(15));
+            let write = Write { slot, generation: 0 };
+            group.delivered(&board, 0, false, write, second(40));
+        }
+        let spans = [&board.groups[0], &board.groups[1]].map(|group| group.span(&board).as_secs());
+        // The second one began among the writes.
+        assert_eq!(spans, [10, 25]);
     }
 
     #[test]

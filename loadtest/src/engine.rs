@@ -354,7 +354,7 @@ impl Run<'_> {
 
     /// Waits until every watcher has seen every write, or nothing comes any more. How many events are
     /// to come is not known of watches that began among writes, nor when a write may or may not have
-    /// happened: then only silence tells. Informers also get the time to have everything.
+    /// happened: then only silence tells. All get the time to have their initial state.
     async fn drain(&self) {
         let stage = self.stage;
         let groups = &stage.board.groups;
@@ -365,12 +365,12 @@ impl Run<'_> {
             let seen = || groups.iter().map(|group| group.prompt.count());
             expected.as_ref().is_some_and(|all| seen().zip(all).all(|(seen, all)| seen >= *all))
         };
-        let syncing = || {
-            let unfinished =
-                |it: &&Arc<Group>| it.synced.count() + it.broken.count() < u64::from(it.spec.count);
-            !self.stop.is_cancelled()
-                && groups.iter().filter(|it| it.informers).any(|it| unfinished(&it))
+        // Not of a workload that could not begin, nor of slow readers.
+        let unfinished = |it: &Arc<Group>| {
+            let ready = it.synced.count() + it.broken.count();
+            it.begun.get().is_some() && it.spec.slow.is_none() && ready < u64::from(it.spec.count)
         };
+        let syncing = || !self.stop.is_cancelled() && groups.iter().any(unfinished);
         // Slow readers may go on for long, and nobody waits for them.
         let alive = || {
             let of = |it: &Arc<Group>| {

@@ -69,7 +69,8 @@ pub struct GroupReport {
     pub synced: u64,
     /// Those that had not begun at the end.
     pub not_begun: u64,
-    /// Those that had begun, and at the end did not have what there was then; nothing is lost to them.
+    /// Those that had begun, and at the end did not have what there was then, slow ones
+    /// apart; nothing is lost to them.
     pub not_synced: u64,
     /// Refused watches and lists that were asked for again, by reason.
     pub refused: BTreeMap<String, u64>,
@@ -213,7 +214,7 @@ impl RunReport {
             || (unanswered && !self.interrupted);
         let complete = !self.interrupted
             && self.problems.is_empty()
-            && self.watches.iter().all(|it| it.synced >= u64::from(it.watches))
+            && self.watches.iter().all(|it| it.not_begun == 0 && it.not_synced == 0)
             && self.writes.iter().all(|it| it.attempted >= it.due && it.cut_off == 0)
             && self.requests.iter().all(|it| it.answers > 0);
         match (failed, complete) {
@@ -256,3 +257,6 @@ impl PhaseReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

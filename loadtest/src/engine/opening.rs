@@ -39,11 +39,11 @@ impl Run<'_> {
         let group = &board.groups[index];
         let spec = &group.spec;
         let first = self.stage.begins_first(index);
-        group.begun.get_or_init(|| begin);
         let revision = match group.start {
             Start::Now => Some(self.revision(index).await?),
             Start::List | Start::WatchList => None,
         };
+        group.begun.get_or_init(|| begin);
         let prompt = open(&self.stage.target, group.protocol, Windows::WATCH);
         let stalling = open(&self.stage.target, group.protocol, Windows::SLOW);
         let (streams, slow) = (spec.streams(group.protocol), spec.slow_count());

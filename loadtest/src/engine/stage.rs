@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Instant,
 };
 
@@ -11,8 +11,7 @@ use watchgate::api::object_key::ObjectKey;
 use super::RunError;
 use crate::{
     audience::{Audiences, Selection, SlotObject},
-    board::{AskBoard, Board, ChurnBoard, Counter, Group, Reasons},
-    delay::Delays,
+    board::{AskBoard, Board, ChurnBoard, Group},
     fill::{Installer, labels},
     ledger::{Ledger, Outcome},
     plan::Plan,
@@ -72,7 +71,7 @@ impl Stage {
                 let added = &audiences.objects()[first..];
                 namespaces.extend(added.iter().map(|it| it.key.namespace().to_owned()));
                 kinds.extend(churn.resource.kind);
-                churns.push(Arc::new(churn_board(churn, scenario)));
+                churns.push(Arc::new(ChurnBoard::new(churn.clone(), scenario.protocol)));
             }
         }
         for fill in &scenario.fill {
@@ -182,17 +181,6 @@ fn add_objects(audiences: &mut Audiences, churn: &Churn, installer: &Installer, 
             labels: labels(&churn.labels, number, run),
             node: churn.node.as_ref().map(|it| it.render(number, run).into()).unwrap_or_default(),
         });
-    }
-}
-
-fn churn_board(churn: &Churn, scenario: &Scenario) -> ChurnBoard {
-    ChurnBoard {
-        spec: churn.clone(),
-        protocol: churn.protocol.unwrap_or(scenario.protocol),
-        started: OnceLock::new(),
-        latency: Delays::new(),
-        succeeded: Counter::default(),
-        failures: Reasons::default(),
     }
 }
 

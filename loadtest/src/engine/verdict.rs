@@ -104,7 +104,9 @@ impl Run<'_> {
             let progress = watcher.progress();
             if broken.is_none() {
                 of_group.waiting += u64::from(progress == Progress::Waiting);
-                of_group.syncing += u64::from(progress == Progress::Syncing);
+                // A slow reader may take longer than the run for its initial state.
+                of_group.syncing +=
+                    u64::from(progress == Progress::Syncing && !watcher.identity.slow);
             }
             // Of one that is not synced nothing was due yet, unless it gave up.
             if progress == Progress::Synced || broken.is_some() {

@@ -46,6 +46,7 @@ pub fn comparison(comparison: &Comparison) -> String {
             h1 { (first.scenario.name) }
             p.soft { "A " (comparison.servers[0]) " and B " (comparison.servers[1]) " in turn, " (comparison.rounds.len()) " rounds" }
             p { (verdict(comparison.verdict(), false)) }
+            @for problem in &comparison.problems { p.bad { (problem) } }
             @for (round, sides) in comparison.rounds.iter().enumerate() {
                 @for (side, report) in ["A", "B"].iter().zip(sides) {
                     (cautions(report, &format!("Round {} {side}: ", round + 1)))
@@ -68,13 +69,14 @@ pub fn comparison(comparison: &Comparison) -> String {
             }
             h2 { "All rounds" }
             div.scroll { table {
-                tr { th { "round" } th { "deliveries" } th { "first server, CPU s" } th { "own CPU s" } th { "faulty watchers" } th { "verdict" } }
+                tr { th { "round" } th { "deliveries" } th { "first server, CPU s" } th { "all servers, CPU s" } th { "own CPU s" } th { "faulty watchers" } th { "verdict" } }
                 @for (round, sides) in comparison.rounds.iter().enumerate() {
                     @for (side, report) in ["A", "B"].iter().zip(sides) {
                         tr {
                             td { (round + 1) " " (side) }
                             td { (report.deliveries()) }
                             td { (report.costs.servers.first().map_or_else(|| "–".to_owned(), |it| short(it.cpu_seconds))) }
+                            td { @if report.costs.servers.is_empty() { "–" } @else { (short(report.costs.servers.iter().map(|it| it.cpu_seconds).sum())) } }
                             td { (short(report.costs.own.cpu_seconds)) }
                             td { (report.watches.iter().map(|it| it.faulty).sum::<u64>()) }
                             td { (verdict(report.verdict(), report.interrupted)) }
