@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     delay::{Delays, LastDelays},
-    ledger::Ledger,
+    ledger::{Ledger, Outcome},
     plan::{ChurnPlan, Write},
     scenario::workload::{Asking, Churn, Start, Watching},
     transport::Protocol,
@@ -165,6 +165,26 @@ impl Board {
     pub fn due(&self, write: Write) -> Option<Instant> {
         let (index, churn) = self.ledger.plan.churn_of(write.slot)?;
         Some(*self.churns.get(index)?.started.get()? + churn.due_of(write))
+    }
+
+    /// How many events each group whose watches began before the first write must have been sent by
+    /// now, without those of slow watchers; `None` if some write may or may not have happened, so that
+    /// nobody knows.
+    pub fn expected(&self) -> Option<Vec<u64>> {
+        let mut expected = vec![0; self.groups.len()];
+        for churn in self.ledger.plan.churns() {
+            for write in (0..churn.writes).map(|index| churn.write(index)) {
+                match self.ledger.outcome(write) {
+                    Outcome::NotBegun => continue,
+                    Outcome::Uncertain => return None,
+                    Outcome::Done(_) => {}
+                }
+                for (expected, group) in expected.iter_mut().zip(&self.groups) {
+                    *expected += u64::from(group.watchers_of[write.slot as usize]);
+                }
+            }
+        }
+        Some(expected)
     }
 }
 
@@ -365,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_groups_span_begins_with_the_first_write_that_it_could_see() {
+    fn what_is_expected_and_since_when_follows_from_the_writes() {
         let mut plan = Plan::default();
         for _churn in 0..2 {
             plan.add(2, 1, 10.0, Duration::from_secs(1));
@@ -398,6 +418,13 @@ mod tests {
         let spans = [&board.groups[0], &board.groups[1]].map(|group| group.span(&board).as_secs());
         // The second one began among the writes.
         assert_eq!(spans, [10, 25]);
+        let write = |generation| Write { slot: 0, generation };
+        board.ledger.begin(write(0));
+        board.ledger.done(write(0), Some(7));
+        assert_eq!(board.expected(), Some(vec![0, 1]));
+        // Its event may come, and must not stand in for another one.
+        board.ledger.begin(write(1));
+        assert_eq!(board.expected(), None);
     }
 
     #[test]

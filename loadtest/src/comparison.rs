@@ -216,4 +216,13 @@ mod tests {
         assert_eq!(of(&[4.0, 2.0]), Some([2.0, 3.0, 4.0]));
         assert_eq!(of(&[]), None);
     }
+
+    #[test]
+    fn fewer_rounds_than_asked_for_are_no_pass() {
+        let servers = ["a", "b"].map(ToOwned::to_owned);
+        let comparison = Comparison::of(servers, Vec::new(), vec!["ended in round 1".to_owned()]);
+        assert_eq!(comparison.verdict(), Verdict::Incomplete);
+        let text = comparison.to_string();
+        assert!(text.contains("ended in round 1") && text.contains("INCOMPLETE"), "{text}");
+    }
 }

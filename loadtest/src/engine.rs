@@ -360,7 +360,7 @@ impl Run<'_> {
         let groups = &stage.board.groups;
         let started = Instant::now();
         let late = (0..groups.len()).any(|it| groups[it].informers || !stage.begins_first(it));
-        let expected = stage.expected().filter(|_| !late);
+        let expected = stage.board.expected().filter(|_| !late);
         let all = || {
             let seen = || groups.iter().map(|group| group.prompt.count());
             expected.as_ref().is_some_and(|all| seen().zip(all).all(|(seen, all)| seen >= *all))

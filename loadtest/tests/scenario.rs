@@ -54,7 +54,7 @@ workloads:
   - list-storm: {name: paced, phases: [storm], resource: pods, clients: 3, rate: 20, limit: 10, representation: protobuf, resource-version: "0"}
   - gets: {name: gets, phases: [storm], resource: pods, clients: 2, rate: 20, namespace: "lt-{run}-{i%3}", object: "{run}-pods-{i%60}"}
   - reconnect-herd: {name: cut, phase: storm, workload: agents, share: 0.5, after: 1s, times: 2, every: 2s}
-  - reconnect-herd: {name: cut-http1, phase: storm, workload: one-namespace, share: 0.5, after: 1s, connections: true}
+  - reconnect-herd: {name: cut-http1, phase: storm, workload: one-namespace, share: 0.5, after: 1s}
   - reconnect-herd: {name: cut-connections, phase: storm, workload: labelled, share: 1.0, after: 2s, connections: true}
 "#;
 
@@ -233,15 +233,17 @@ async fn through_watchgate(cluster: Arc<Cluster>) -> Result<()> {
     let direct = open(&cluster, &cluster.api_server_url(), cluster.ca_pem()).await?;
     let report = run(&through, EVERYTHING).await?;
     check_everything(&report).with_context(|| gateway.log().unwrap_or_default())?;
-    let own = Accounting::new(vec![Process::own()?]);
-    let pid = Process::find(gateway.process().pid())?;
+    let api_server = cluster.api_server_pid().await.context("kube-apiserver has ended")?;
+    let api_server = Process::find(api_server)?;
+    let servers = vec![Process::find(gateway.process().pid())?, api_server.clone()];
     let sides = [
-        Side { target: direct, accounting: own },
-        Side { target: through, accounting: Accounting::new(vec![pid]) },
+        Side { target: direct, accounting: Accounting::new(vec![api_server]) },
+        Side { target: through, accounting: Accounting::new(servers) },
     ];
     let scenario = Scenario::parse("fan-out", FAN_OUT)?;
     let stop = CancellationToken::new();
     let comparison = Box::pin(comparison::run(&sides, &scenario, 1, &stop)).await?;
+    ensure!(comparison.problems.is_empty(), "{comparison}");
     comparison.rounds.iter().flatten().try_for_each(nothing_is_wrong)?;
     let named = |name: &str| comparison.ratios.iter().any(|ratio| ratio.figure.contains(name));
     ensure!(

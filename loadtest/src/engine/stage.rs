@@ -13,7 +13,7 @@ use crate::{
     audience::{Audiences, Selection, SlotObject},
     board::{AskBoard, Board, ChurnBoard, Group},
     fill::{Installer, labels},
-    ledger::{Ledger, Outcome},
+    ledger::Ledger,
     plan::Plan,
     resource::Kind,
     scenario::{
@@ -24,8 +24,8 @@ use crate::{
     transport::{Windows, open},
 };
 
-/// Some seconds.
-const MAX_LOOKS: u64 = 2_000_000_000;
+/// Most objects that selectors are compared with before anything is sent: some ten seconds.
+const MAX_LOOKS: u64 = 200_000_000;
 
 /// A run before its beginning.
 pub(super) struct Stage {
@@ -129,28 +129,6 @@ impl Stage {
         } else {
             self.board.groups.iter().map(|it| it.deliveries.count()).sum()
         }
-    }
-
-    /// How many events each group that began first must have been sent by now; `None` if some write
-    /// may or may not have happened, so that nobody knows.
-    pub(super) fn expected(&self) -> Option<Vec<u64>> {
-        let mut expected = vec![0; self.board.groups.len()];
-        let ledger = &self.board.ledger;
-        for churn in ledger.plan.churns() {
-            for write in (0..churn.writes).map(|index| churn.write(index)) {
-                match ledger.outcome(write) {
-                    Outcome::NotBegun => continue,
-                    Outcome::Uncertain => return None,
-                    Outcome::Done(_) => {}
-                }
-                for (index, group) in self.board.groups.iter().enumerate() {
-                    if self.begins_first(index) && !group.informers {
-                        expected[index] += u64::from(group.watchers_of[write.slot as usize]);
-                    }
-                }
-            }
-        }
-        Some(expected)
     }
 }
 
