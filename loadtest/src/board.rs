@@ -3,9 +3,9 @@
 //! Counters are relaxed atomics: they feed progress and totals, and order nothing. Locks: one
 //! histogram shard for the time of one record; the reasons of failures, when something failed.
 
+mod count;
+
 use std::{
-    collections::BTreeMap,
-    fmt,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -13,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
+pub use self::count::{Counter, Reasons};
 use crate::{
     delay::{Delays, LastDelays},
     ledger::{Ledger, Outcome},
@@ -24,8 +24,6 @@ use crate::{
     transport::Protocol,
 };
 
-/// Reasons kept; more are counted together.
-const MAX_REASONS: usize = 10;
 /// Watches of a workload that are being opened at once, unless it is about that.
 const OPENING: usize = 256;
 
@@ -145,17 +143,6 @@ pub struct Herding {
     pub at: Instant,
     /// Whether connections end, too.
     pub connections: bool,
-}
-
-/// A number that only rises.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-/// Why something failed, and how often.
-#[derive(Debug, Default)]
-pub struct Reasons {
-    reasons: Mutex<BTreeMap<String, u64>>,
-    count: Counter,
 }
 
 // === impl Board ===
@@ -322,43 +309,6 @@ impl Herding {
     }
 }
 
-// === impl Counter ===
-
-impl Counter {
-    /// Raises it.
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// Its value now.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-// === impl Reasons ===
-
-impl Reasons {
-    /// One more.
-    pub fn add(&self, reason: &impl fmt::Display) {
-        self.count.add(1);
-        let reason: String = reason.to_string().chars().take(300).collect();
-        let mut reasons = self.reasons.lock();
-        let full = reasons.len() >= MAX_REASONS && !reasons.contains_key(&reason);
-        *reasons.entry(if full { "others".to_owned() } else { reason }).or_default() += 1;
-    }
-
-    /// How many there were.
-    pub fn count(&self) -> u64 {
-        self.count.count()
-    }
-
-    /// By reason.
-    pub fn all(&self) -> BTreeMap<String, u64> {
-        self.reasons.lock().clone()
-    }
-}
-
 /// What is left of a time.
 pub fn remaining(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
@@ -425,13 +375,5 @@ mod tests {
         // Its event may come, and must not stand in for another one.
         board.ledger.begin(write(1));
         assert_eq!(board.expected(), None);
-    }
-
-    #[test]
-    fn reasons_are_bounded() {
-        let reasons = Reasons::default();
-        (0..20).for_each(|number| reasons.add(&number));
-        assert_eq!((reasons.count(), reasons.all().len()), (20, MAX_REASONS + 1));
-        assert_eq!(reasons.all()["others"], 10);
     }
 }

@@ -178,13 +178,14 @@ fn faults(groups: &[GroupReport]) -> Markup {
     let count = |count: u64| html! { td class=[(count > 0).then_some("bad")] { (count) } };
     html! {
         div.scroll { table {
-            tr { th { "watches" } th { "open" } th { "reopened" } th { "lost" } th { "duplicate" } th { "out of order" }
+            tr { th { "watches" } th { "open" } th { "reopened" } th { "others' updates" } th { "lost" } th { "duplicate" } th { "out of order" }
                 th { "wrong" } th { "initial state" } th { "state differs" } th { "faulty watchers" } th { "gave up" } }
             @for group in groups {
                 tr {
                     td { (group.name) }
                     td { (group.synced) " of " (group.watches) }
                     td { (group.reopened) }
+                    td { (group.touched) }
                     (count(group.faults.lost))
                     (count(group.faults.duplicate))
                     (count(group.faults.out_of_order))

@@ -69,6 +69,24 @@ impl GroupReport {
             let last = self.last_watcher_delay;
             table.row("last watcher", format!("{last} ({} events that all got)", last.count));
         }
+        self.fault_rows(table);
+        if self.reopen.count > 0 {
+            table.row("herd", format!("{} reopened, {}", self.reopen.count, self.reopen));
+        } else if self.reopened > 0 {
+            table.row("reopened", self.reopened);
+        }
+        if self.touched > 0 {
+            table.row("others' updates", self.touched);
+        }
+        for (reason, count) in &self.refused {
+            table.row("asked again", format!("{count} × {reason}"));
+        }
+        for (reason, count) in &self.broken {
+            table.row("gave up", format!("{count} × {reason}"));
+        }
+    }
+
+    fn fault_rows(&self, table: &mut Table) {
         let faults = &self.faults;
         table.row(
             "faults",
@@ -84,17 +102,6 @@ impl GroupReport {
                 self.faulty
             ),
         );
-        if self.reopen.count > 0 {
-            table.row("herd", format!("{} reopened, {}", self.reopen.count, self.reopen));
-        } else if self.reopened > 0 {
-            table.row("reopened", self.reopened);
-        }
-        for (reason, count) in &self.refused {
-            table.row("asked again", format!("{count} × {reason}"));
-        }
-        for (reason, count) in &self.broken {
-            table.row("gave up", format!("{count} × {reason}"));
-        }
     }
 }
 
