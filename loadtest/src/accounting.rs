@@ -280,6 +280,20 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_ends_keeps_its_last_figures_and_is_named() {
+        let mut server = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let accounting = Accounting::new(vec![Process::find(server.id()).unwrap()]);
+        let last = accounting.sample().unwrap();
+        assert!(accounting.sample_after(&last).1.is_empty());
+        server.kill().unwrap();
+        server.wait().unwrap();
+        assert!(accounting.sample().is_err());
+        let (sample, failures) = accounting.sample_after(&last);
+        assert_eq!((sample.servers[0].resident, failures.len()), (last.servers[0].resident, 1));
+        assert!(failures[0].to_string().contains(&server.id().to_string()), "{failures:?}");
+    }
+
+    #[test]
     fn says_when_the_load_generator_was_the_bottleneck() {
         let work = Work { idle_watches: 0, deliveries: 0 };
         let busy = figures(1, &[usage(0.0, 1), usage(0.0, 1), usage(4.0, 1)], 10.0, work);

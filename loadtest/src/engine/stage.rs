@@ -248,3 +248,34 @@ fn group(
     });
     group
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{resource::Resource, scenario::template::Template};
+
+    #[test]
+    fn what_watches_select_is_bounded_before_it_is_looked_for() {
+        let mut effort = Effort::default();
+        assert_eq!(effort.add(MAX_LOOKS as usize, MAX_SELECTED as usize), Ok(()));
+        assert!(effort.add(0, 1).unwrap_err().contains("select more than 250000000"));
+        let mut effort = Effort::default();
+        assert!(effort.add(MAX_LOOKS as usize + 1, 0).unwrap_err().contains("an equality of name"));
+        // So many watches by name look at one object each, and at nothing more.
+        let mut audiences = Audiences::default();
+        for number in 0..1_000 {
+            audiences.push(SlotObject {
+                kind: Kind::ConfigMap,
+                key: ObjectKey::new("ns", &format!("run-{number}")),
+                labels: Vec::new(),
+                node: "".into(),
+            });
+        }
+        let mut spec = Watching::new("watches", 1_000, Resource::of(Kind::ConfigMap));
+        spec.field_selector = Template::parse("metadata.name={run}-{i}").ok();
+        let mut effort = Effort::default();
+        let members = select(&spec, &audiences, "run", &mut effort).unwrap();
+        assert_eq!((effort.looks, effort.selected), (1_000, 1_000));
+        assert_eq!(*members[7].audience, [7]);
+    }
+}
