@@ -38,8 +38,8 @@ pub struct Sample {
 /// What happened between the samples: what to divide by.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
-    /// Open streams.
-    pub watches: u64,
+    /// Streams that were open when the idle sample was taken.
+    pub idle_watches: u64,
     /// Events delivered, or lists answered.
     pub deliveries: u64,
 }
@@ -78,8 +78,8 @@ pub struct Trend {
     pub seconds: f64,
     /// Resident memory, in bytes per minute.
     pub resident_per_minute: f64,
-    /// Descriptors, per minute.
-    pub descriptors_per_minute: f64,
+    /// Descriptors, per minute; `None` if they cannot be seen.
+    pub descriptors_per_minute: Option<f64>,
 }
 
 /// All processes over a run.
@@ -111,7 +111,23 @@ impl Accounting {
     /// When a process is gone.
     pub fn sample(&self) -> Result<Sample, ProcessError> {
         let servers = self.servers.iter().map(Process::usage).collect::<Result<_, _>>()?;
-        Ok(Sample { at: Instant::now(), servers, own: Process::own().usage()? })
+        Ok(Sample { at: Instant::now(), servers, own: Process::own()?.usage()? })
+    }
+
+    /// The figures now. A process that cannot be read keeps those of the `last` time, and the reason
+    /// is given.
+    pub fn sample_after(&self, last: &Sample) -> (Sample, Vec<ProcessError>) {
+        let mut failures = Vec::new();
+        let mut or_last = |result: Result<Usage, ProcessError>, last: Usage| {
+            result.unwrap_or_else(|error| {
+                failures.push(error);
+                last
+            })
+        };
+        let own = or_last(Process::own().and_then(|own| own.usage()), last.own);
+        let servers = self.servers.iter().zip(&last.servers);
+        let servers = servers.map(|(server, last)| or_last(server.usage(), *last)).collect();
+        (Sample { at: Instant::now(), servers, own }, failures)
     }
 
     /// The costs, from samples before the watches, with the watches idle, and at the end.
@@ -149,7 +165,7 @@ fn figures(pid: u32, usages: &[Usage; 3], seconds: f64, work: Work) -> ProcessFi
         resident_before: before.resident,
         resident_idle: idle.resident,
         resident_end: end.resident,
-        idle_bytes_per_watch: (work.watches > 0).then(|| growth / work.watches as f64),
+        idle_bytes_per_watch: (work.idle_watches > 0).then(|| growth / work.idle_watches as f64),
         descriptors: before
             .descriptors
             .zip(idle.descriptors)
@@ -184,18 +200,22 @@ impl Trend {
         if loads.len() < 5 {
             return None;
         }
-        let slope = |value: fn(&Load) -> f64| {
+        let slope = |values: &[f64]| {
             let count = loads.len() as f64;
             let middle = loads.iter().map(|(at, _)| at).sum::<f64>() / count;
-            let mean = loads.iter().map(|(_, load)| value(load)).sum::<f64>() / count;
-            let products = loads.iter().map(|(at, load)| (at - middle) * (value(load) - mean));
+            let mean = values.iter().sum::<f64>() / count;
+            let pairs = loads.iter().zip(values);
+            let products = pairs.map(|((at, _), value)| (at - middle) * (value - mean));
             let squares: f64 = loads.iter().map(|(at, _)| (at - middle).powi(2)).sum();
             products.sum::<f64>() / squares * 60.0
         };
+        let resident: Vec<_> = loads.iter().map(|(_, load)| load.resident as f64).collect();
+        let descriptors = loads.iter().map(|(_, load)| load.descriptors.map(|it| it as f64));
+        let descriptors: Option<Vec<_>> = descriptors.collect();
         Some(Self {
             seconds: last.0 - first.0,
-            resident_per_minute: slope(|load| load.resident as f64),
-            descriptors_per_minute: slope(|load| load.descriptors.unwrap_or(0) as f64),
+            resident_per_minute: slope(&resident),
+            descriptors_per_minute: descriptors.map(|it| slope(&it)),
         })
     }
 }
@@ -234,7 +254,7 @@ mod tests {
     #[test]
     fn divides_by_what_happened() {
         let usages = [usage(1.0, 1000), usage(2.0, 5000), usage(4.0, 9000)];
-        let figures = figures(1, &usages, 10.0, Work { watches: 4, deliveries: 1000 });
+        let figures = figures(1, &usages, 10.0, Work { idle_watches: 4, deliveries: 1000 });
         assert_eq!(figures.cpu_seconds, 2.0);
         assert_eq!(figures.cores, 0.2);
         assert_eq!(figures.deliveries_per_cpu_second, Some(500.0));
@@ -250,13 +270,32 @@ mod tests {
         };
         let trend = Trend::of((0..30).map(load)).unwrap();
         assert!((trend.resident_per_minute - 600.0).abs() < 0.001, "{trend:?}");
-        assert!(trend.descriptors_per_minute.abs() < 0.001 && trend.seconds == 29.0);
+        assert!(trend.descriptors_per_minute.unwrap().abs() < 0.001 && trend.seconds == 29.0);
         assert_eq!(Trend::of((0..4).map(load)), None);
+        let unseen = |second| {
+            let (at, load) = load(second);
+            (at, Load { descriptors: load.descriptors.filter(|_| second != 7), ..load })
+        };
+        assert_eq!(Trend::of((0..30).map(unseen)).unwrap().descriptors_per_minute, None);
+    }
+
+    #[test]
+    fn a_server_that_ends_keeps_its_last_figures_and_is_named() {
+        let mut server = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let accounting = Accounting::new(vec![Process::find(server.id()).unwrap()]);
+        let last = accounting.sample().unwrap();
+        assert!(accounting.sample_after(&last).1.is_empty());
+        server.kill().unwrap();
+        server.wait().unwrap();
+        assert!(accounting.sample().is_err());
+        let (sample, failures) = accounting.sample_after(&last);
+        assert_eq!((sample.servers[0].resident, failures.len()), (last.servers[0].resident, 1));
+        assert!(failures[0].to_string().contains(&server.id().to_string()), "{failures:?}");
     }
 
     #[test]
     fn says_when_the_load_generator_was_the_bottleneck() {
-        let work = Work { watches: 0, deliveries: 0 };
+        let work = Work { idle_watches: 0, deliveries: 0 };
         let busy = figures(1, &[usage(0.0, 1), usage(0.0, 1), usage(4.0, 1)], 10.0, work);
         let calm = figures(2, &[usage(0.0, 1), usage(0.0, 1), usage(1.0, 1)], 10.0, work);
         let prompt = DelaySummary { p99_ms: 1.5, ..DelaySummary::default() };

@@ -1,7 +1,7 @@
 //! Which objects of the churns a watch selects.
 //!
 //! The objects' names, namespaces, labels and nodes never change while the run goes on, so what a
-//! watch must be sent is known before it begins. An index by node, namespace and label keeps
+//! watch must be sent is known before it begins. An index by name, node, namespace and label keeps
 //! thousands of different selections from looking at every object each.
 
 use std::collections::HashMap;
@@ -9,7 +9,11 @@ use std::collections::HashMap;
 use compact_str::CompactString;
 use watchgate::api::{
     object_key::ObjectKey,
-    selector::{field::FieldSelector, field_schema::FieldSchema, label::LabelSelector},
+    selector::{
+        field::{FieldSelector, FieldTarget},
+        field_schema::FieldSchema,
+        label::LabelSelector,
+    },
 };
 
 use crate::resource::{Kind, Resource};
@@ -34,6 +38,7 @@ pub struct SlotObject {
 #[derive(Debug, Default)]
 pub struct Audiences {
     objects: Vec<SlotObject>,
+    by_name: HashMap<CompactString, Vec<u32>>,
     by_node: HashMap<CompactString, Vec<u32>>,
     by_namespace: HashMap<CompactString, Vec<u32>>,
     by_label: HashMap<(CompactString, CompactString), Vec<u32>>,
@@ -63,6 +68,7 @@ impl Audiences {
         if !object.node.is_empty() {
             self.by_node.entry(object.node.clone()).or_default().push(slot);
         }
+        self.by_name.entry(object.key.name().into()).or_default().push(slot);
         self.by_namespace.entry(object.key.namespace().into()).or_default().push(slot);
         for label in object.labels.iter().filter(|(key, _)| key != RUN_LABEL) {
             self.by_label.entry(label.clone()).or_default().push(slot);
@@ -84,16 +90,28 @@ impl Audiences {
         }
     }
 
+    /// How many objects [`Audiences::of`] would look at.
+    pub fn looks(&self, selection: &Selection) -> usize {
+        self.candidates(selection).map_or(self.objects.len(), <[u32]>::len)
+    }
+
     /// The shortest list that holds every selected slot; `None` for all.
     fn candidates(&self, selection: &Selection) -> Option<&[u32]> {
-        let node = selection.node().map(|node| self.by_node.get(node));
+        let fields = selection.fields.equality_terms().filter_map(|(target, value)| match target {
+            FieldTarget::Name => Some(self.by_name.get(value)),
+            FieldTarget::Namespace => Some(self.by_namespace.get(value)),
+            FieldTarget::Field(position) if Some(position) == selection.node_position => {
+                Some(self.by_node.get(value))
+            }
+            FieldTarget::Field(_) | FieldTarget::AlwaysEmpty => None,
+        });
         let namespace = selection.namespace.as_deref().map(|it| self.by_namespace.get(it));
         let labels = selection
             .labels
             .equality_terms()
             .filter(|(key, _)| *key != RUN_LABEL)
             .map(|(key, value)| self.by_label.get(&(key.into(), value.into())));
-        let lists = node.into_iter().chain(namespace).chain(labels);
+        let lists = fields.chain(namespace).chain(labels);
         lists.map(|list| list.map_or(&[][..], Vec::as_slice)).min_by_key(|list| list.len())
     }
 }
@@ -121,13 +139,6 @@ impl Selection {
             fields: fields.map_err(|error| format!("field-selector: {error}"))?,
             node_position: schema.position("spec.nodeName"),
         })
-    }
-
-    fn node(&self) -> Option<&str> {
-        use watchgate::api::selector::field::FieldTarget;
-        let position = self.node_position?;
-        let mut terms = self.fields.equality_terms();
-        terms.find(|(target, _)| *target == FieldTarget::Field(position)).map(|(_, value)| value)
     }
 
     fn matches(&self, object: &SlotObject) -> bool {
@@ -160,11 +171,25 @@ mod tests {
         audiences
     }
 
-    fn of(namespace: Option<&str>, labels: &str, fields: &str) -> Vec<u32> {
+    fn selection(namespace: Option<&str>, labels: &str, fields: &str) -> Selection {
         let pods = Resource::of(Kind::Pod);
         let namespace = namespace.map(ToOwned::to_owned);
-        let selection = Selection::parse(&pods, namespace, Some(labels), Some(fields)).unwrap();
-        audiences().of(&selection)
+        Selection::parse(&pods, namespace, Some(labels), Some(fields)).unwrap()
+    }
+
+    fn of(namespace: Option<&str>, labels: &str, fields: &str) -> Vec<u32> {
+        audiences().of(&selection(namespace, labels, fields))
+    }
+
+    #[test]
+    fn looks_only_at_what_an_index_gives() {
+        let looks =
+            |namespace, labels, fields| audiences().looks(&selection(namespace, labels, fields));
+        assert_eq!(looks(None, "", "metadata.name=run-3"), 1);
+        assert_eq!(looks(None, "", "metadata.namespace=ns-1"), 10);
+        assert_eq!(looks(Some("ns-0"), "app=a0", "spec.nodeName=node-2"), 4);
+        assert_eq!(looks(None, "app!=a0", "spec.nodeName!=node-2"), 20);
+        assert_eq!(looks(None, "", "spec.nodeName=nowhere"), 0);
     }
 
     #[test]

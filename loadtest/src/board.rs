@@ -3,9 +3,9 @@
 //! Counters are relaxed atomics: they feed progress and totals, and order nothing. Locks: one
 //! histogram shard for the time of one record; the reasons of failures, when something failed.
 
+mod count;
+
 use std::{
-    collections::BTreeMap,
-    fmt,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -13,19 +13,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
+pub use self::count::{Counter, Reasons};
 use crate::{
     delay::{Delays, LastDelays},
-    ledger::Ledger,
-    plan::Write,
+    ledger::{Ledger, Outcome},
+    plan::{ChurnPlan, Write},
     scenario::workload::{Asking, Churn, Start, Watching},
     transport::Protocol,
 };
 
-/// Reasons kept; more are counted together.
-const MAX_REASONS: usize = 10;
+/// Watches of a workload that are being opened at once, unless it is about that.
+const OPENING: usize = 256;
 
 /// The board of one run.
 pub struct Board {
@@ -39,6 +39,8 @@ pub struct Board {
     pub groups: Vec<Arc<Group>>,
     /// Workloads of requests.
     pub askings: Vec<Arc<AskBoard>>,
+    /// When it was made.
+    pub made: Instant,
 }
 
 /// Of one churn.
@@ -63,14 +65,21 @@ pub struct AskBoard {
     pub spec: Asking,
     /// How it is carried.
     pub protocol: Protocol,
-    /// From the request (or when it was due) to the end of the answer.
+    /// From the request (or when it was due) to the end of the answer; of one without an answer, to
+    /// when nobody waited any longer.
     pub latency: Delays,
+    /// Requests that were due.
+    pub due: Counter,
     /// Complete answers with success.
     pub answers: Counter,
+    /// Requests that nobody answered before the end.
+    pub unanswered: Counter,
     /// Bytes of their bodies, as they came.
     pub bytes: Counter,
     /// Other answers and none at all.
     pub failures: Reasons,
+    /// From the first request due to the last answer.
+    pub span: OnceLock<Duration>,
 }
 
 /// Of one workload of watches.
@@ -81,6 +90,8 @@ pub struct Group {
     pub informers: bool,
     /// Where its watches begin.
     pub start: Start,
+    /// When the first of them was to begin.
+    pub begun: OnceLock<Instant>,
     /// How it is carried.
     pub protocol: Protocol,
     /// How many of its watches, other than slow ones, select each slot.
@@ -103,8 +114,12 @@ pub struct Group {
     pub deliveries: Counter,
     /// Those of watchers that do not read slowly.
     pub prompt: Counter,
-    /// Events of others.
+    /// Events of others' objects.
     pub foreign: Counter,
+    /// Others' updates of the run's objects.
+    pub touched: Counter,
+    /// Watches and lists that were refused and asked for again.
+    pub refused: Reasons,
     /// Bytes of bodies.
     pub bytes: Counter,
     /// Ends a share of the watches.
@@ -113,6 +128,8 @@ pub struct Group {
     pub herded: bool,
     /// Who may open a watch now.
     pub opening: Semaphore,
+    /// When the last event was delivered, in microseconds since the board's beginning.
+    last: AtomicU64,
 }
 
 /// An end for a share of the watches.
@@ -128,17 +145,6 @@ pub struct Herding {
     pub connections: bool,
 }
 
-/// A number that only rises.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-/// Why something failed, and how often.
-#[derive(Debug, Default)]
-pub struct Reasons {
-    reasons: Mutex<BTreeMap<String, u64>>,
-    count: Counter,
-}
-
 // === impl Board ===
 
 impl Board {
@@ -147,14 +153,71 @@ impl Board {
         let (index, churn) = self.ledger.plan.churn_of(write.slot)?;
         Some(*self.churns.get(index)?.started.get()? + churn.due_of(write))
     }
+
+    /// How many events each group whose watches began before the first write must have been sent by
+    /// now, without those of slow watchers; `None` if some write may or may not have happened, so that
+    /// nobody knows.
+    pub fn expected(&self) -> Option<Vec<u64>> {
+        let mut expected = vec![0; self.groups.len()];
+        for churn in self.ledger.plan.churns() {
+            for write in (0..churn.writes).map(|index| churn.write(index)) {
+                match self.ledger.outcome(write) {
+                    Outcome::NotBegun => continue,
+                    Outcome::Uncertain => return None,
+                    Outcome::Done(_) => {}
+                }
+                for (expected, group) in expected.iter_mut().zip(&self.groups) {
+                    *expected += u64::from(group.watchers_of[write.slot as usize]);
+                }
+            }
+        }
+        Some(expected)
+    }
 }
 
 // === impl Group ===
 
 impl Group {
+    /// Watches that have not begun; `watchers_of` says how many select each slot, without slow ones.
+    pub fn new(
+        spec: Watching,
+        informers: bool,
+        scenario: Protocol,
+        watchers_of: Vec<u32>,
+        writes: u64,
+    ) -> Self {
+        Self {
+            informers,
+            start: spec.start.unwrap_or(if informers { Start::List } else { Start::Now }),
+            protocol: spec.protocol.unwrap_or(scenario),
+            begun: OnceLock::new(),
+            watchers_of,
+            delay: Delays::new(),
+            last_watcher: LastDelays::new(writes),
+            sync: Delays::new(),
+            reopen: Delays::new(),
+            opened: Counter::default(),
+            synced: Counter::default(),
+            broken: Counter::default(),
+            deliveries: Counter::default(),
+            prompt: Counter::default(),
+            foreign: Counter::default(),
+            touched: Counter::default(),
+            refused: Reasons::default(),
+            bytes: Counter::default(),
+            herd: watch::Sender::new(Herding::none()),
+            herded: false,
+            opening: Semaphore::new(if informers { spec.count as usize } else { OPENING }),
+            last: AtomicU64::new(0),
+            spec,
+        }
+    }
+
     /// A watcher got a write's event for the first time.
     pub fn delivered(&self, board: &Board, watcher: usize, slow: bool, write: Write, now: Instant) {
         self.deliveries.add(1);
+        let micros = now.saturating_duration_since(board.made).as_micros();
+        self.last.fetch_max(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
         if slow {
             return;
         }
@@ -165,11 +228,63 @@ impl Group {
             self.last_watcher.record(position, delay);
         }
     }
+
+    /// From the first write that a watch of it could see, on `board`, to its last event; zero without
+    /// one.
+    pub fn span(&self, board: &Board) -> Duration {
+        let slots = |churn: &ChurnPlan| churn.first_slot..churn.first_slot + churn.slots;
+        let seen = |churn: &ChurnPlan| {
+            slots(churn).any(|slot| self.watchers_of.get(slot as usize).is_some_and(|it| *it > 0))
+        };
+        let churns = board.churns.iter().zip(board.ledger.plan.churns());
+        let seen = churns.filter(|(_, plan)| seen(plan));
+        let first = seen.filter_map(|(churn, _)| churn.started.get()).min();
+        let first = first.copied().max(self.begun.get().copied());
+        let last = board.made + Duration::from_micros(self.last.load(Ordering::Relaxed));
+        first.map_or(Duration::ZERO, |first| last.saturating_duration_since(first))
+    }
+}
+
+// === impl AskBoard ===
+
+impl AskBoard {
+    /// Nothing asked.
+    pub fn new(spec: Asking, scenario: Protocol) -> Self {
+        Self {
+            protocol: spec.protocol.unwrap_or(scenario),
+            spec,
+            latency: Delays::new(),
+            due: Counter::default(),
+            answers: Counter::default(),
+            unanswered: Counter::default(),
+            bytes: Counter::default(),
+            failures: Reasons::default(),
+            span: OnceLock::new(),
+        }
+    }
+
+    /// A request that was due gets no answer any more: it took at least so long.
+    pub fn left_unanswered(&self, recorder: usize, due: Instant) {
+        self.unanswered.add(1);
+        self.latency.record(recorder, due.elapsed());
+    }
 }
 
 // === impl ChurnBoard ===
 
 impl ChurnBoard {
+    /// Nothing written.
+    pub fn new(spec: Churn, scenario: Protocol) -> Self {
+        Self {
+            protocol: spec.protocol.unwrap_or(scenario),
+            spec,
+            started: OnceLock::new(),
+            latency: Delays::new(),
+            succeeded: Counter::default(),
+            failures: Reasons::default(),
+        }
+    }
+
     /// A write was answered with success.
     pub fn wrote(&self, recorder: usize, due: Instant) {
         self.succeeded.add(1);
@@ -194,43 +309,6 @@ impl Herding {
     }
 }
 
-// === impl Counter ===
-
-impl Counter {
-    /// Raises it.
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// Its value now.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-// === impl Reasons ===
-
-impl Reasons {
-    /// One more.
-    pub fn add(&self, reason: &impl fmt::Display) {
-        self.count.add(1);
-        let reason: String = reason.to_string().chars().take(300).collect();
-        let mut reasons = self.reasons.lock();
-        let full = reasons.len() >= MAX_REASONS && !reasons.contains_key(&reason);
-        *reasons.entry(if full { "others".to_owned() } else { reason }).or_default() += 1;
-    }
-
-    /// How many there were.
-    pub fn count(&self) -> u64 {
-        self.count.count()
-    }
-
-    /// By reason.
-    pub fn all(&self) -> BTreeMap<String, u64> {
-        self.reasons.lock().clone()
-    }
-}
-
 /// What is left of a time.
 pub fn remaining(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
@@ -239,6 +317,10 @@ pub fn remaining(until: Instant) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        plan::Plan,
+        resource::{Kind, Resource},
+    };
 
     #[test]
     fn a_herd_takes_its_share_and_each_time_others() {
@@ -253,10 +335,45 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_bounded() {
-        let reasons = Reasons::default();
-        (0..20).for_each(|number| reasons.add(&number));
-        assert_eq!((reasons.count(), reasons.all().len()), (20, MAX_REASONS + 1));
-        assert_eq!(reasons.all()["others"], 10);
+    fn what_is_expected_and_since_when_follows_from_the_writes() {
+        let mut plan = Plan::default();
+        for _churn in 0..2 {
+            plan.add(2, 1, 10.0, Duration::from_secs(1));
+        }
+        let pods = || Resource::of(Kind::Pod);
+        let spec = Watching::new("watches", 1, pods());
+        let group = |watchers_of| {
+            Arc::new(Group::new(spec.clone(), false, Protocol::Http2, watchers_of, 20))
+        };
+        let churn =
+            || Arc::new(ChurnBoard::new(Churn::new("writes", pods(), 10.0), Protocol::Http2));
+        let board = Board {
+            run: "run".to_owned(),
+            ledger: Arc::new(Ledger::new(plan)),
+            churns: vec![churn(), churn()],
+            groups: vec![group(vec![0, 0, 1, 0]), group(vec![1, 0, 0, 0])],
+            askings: Vec::new(),
+            made: Instant::now(),
+        };
+        let second = |second| board.made + Duration::from_secs(second);
+        for (number, churn) in (0..).zip(&board.churns) {
+            churn.started.get_or_init(|| second(10 + 20 * number));
+        }
+        for (slot, group) in [(2, &board.groups[0]), (0, &board.groups[1])] {
+            assert_eq!(group.span(&board), Duration::ZERO);
+            group.begun.get_or_init(|| second(15));
+            let write = Write { slot, generation: 0 };
+            group.delivered(&board, 0, false, write, second(40));
+        }
+        let spans = [&board.groups[0], &board.groups[1]].map(|group| group.span(&board).as_secs());
+        // The second one began among the writes.
+        assert_eq!(spans, [10, 25]);
+        let write = |generation| Write { slot: 0, generation };
+        board.ledger.begin(write(0));
+        board.ledger.done(write(0), Some(7));
+        assert_eq!(board.expected(), Some(vec![0, 1]));
+        // Its event may come, and must not stand in for another one.
+        board.ledger.begin(write(1));
+        assert_eq!(board.expected(), None);
     }
 }

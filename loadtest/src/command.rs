@@ -21,7 +21,7 @@ use watchgate_loadtest::{
     engine,
     fill::{Filling, Installer},
     process::{Process, raise_descriptor_limit},
-    report::{RunReport, html},
+    report::{RunReport, Verdict, html},
     resource::{Kind, Resource},
     scenario::{Scenario, quantity::Size, template::Template, workload::Fill},
     target::{Access, Target},
@@ -36,7 +36,7 @@ use self::{
 /// Loads an endpoint that speaks the Kubernetes API, and checks what it answers.
 ///
 /// Exit status: 0 if everything was right, 1 if the server lost, repeated or reordered events or
-/// failed requests, 2 if there is no result.
+/// failed requests, or if not all of the scenario happened (incomplete), 2 if there is no result.
 #[derive(Debug, Parser)]
 #[command(name = "watchgate-loadtest", version)]
 pub(crate) struct CommandLine {
@@ -69,7 +69,7 @@ struct EndpointFlags {
     /// File with the CA certificates of the endpoint, in PEM.
     #[arg(long, value_name = "FILE")]
     certificate_authority: Option<PathBuf>,
-    /// Process id of the server, for its CPU and memory. Repeatable: ratios are about the first.
+    /// Process id of the server, for its CPU and memory. Repeatable: the first is the one under test.
     #[arg(long, value_name = "PID")]
     server_pid: Vec<u32>,
 }
@@ -179,7 +179,7 @@ async fn run_one(
     let Side { target, accounting } = endpoint.open(&shared.target).await?;
     let report: RunReport = Box::pin(engine::run(&target, scenario, &accounting, stop)).await?;
     print!("{report}");
-    shared.finish(&report, || html::run(&report), report.passed())
+    shared.finish(&report, || html::run(&report), report.verdict())
 }
 
 impl CompareFlags {
@@ -193,7 +193,7 @@ impl CompareFlags {
         ];
         let comparison = Box::pin(comparison::run(&sides, &scenario, self.rounds, stop)).await?;
         print!("{comparison}");
-        self.shared.finish(&comparison, || html::comparison(&comparison), comparison.passed())
+        self.shared.finish(&comparison, || html::comparison(&comparison), comparison.verdict())
     }
 }
 
@@ -294,7 +294,8 @@ impl EndpointFlags {
             any_server: flags.allow_remote,
         };
         let target = Arc::new(Target::open(&access).await?);
-        let processes = self.server_pid.iter().map(|&pid| Process::new(pid)).collect();
+        let processes = self.server_pid.iter().map(|&pid| Process::find(pid));
+        let processes = processes.collect::<Result<_, _>>().context("--server-pid")?;
         Ok(Side { target, accounting: Accounting::new(processes) })
     }
 }
@@ -319,7 +320,7 @@ impl SharedFlags {
         &self,
         report: &impl Serialize,
         page: impl FnOnce() -> String,
-        passed: bool,
+        verdict: Verdict,
     ) -> anyhow::Result<ExitCode> {
         if let Some(path) = &self.json {
             let mut text = serde_json::to_vec_pretty(report)?;
@@ -329,7 +330,10 @@ impl SharedFlags {
         if let Some(path) = &self.html {
             fs::write(path, page()).with_context(|| format!("--html {}", path.display()))?;
         }
-        Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        Ok(match verdict {
+            Verdict::Passed => ExitCode::SUCCESS,
+            Verdict::Incomplete | Verdict::Failed => ExitCode::from(1),
+        })
     }
 }
 

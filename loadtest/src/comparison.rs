@@ -13,7 +13,7 @@ use crate::{
     accounting::Accounting,
     delay::DelaySummary,
     engine::{self, RunError},
-    report::RunReport,
+    report::{RunReport, Verdict},
     scenario::Scenario,
     table::Table,
     target::Target,
@@ -32,6 +32,8 @@ pub struct Side {
 pub struct Comparison {
     /// A and B.
     pub servers: [String; 2],
+    /// Why there are fewer rounds than asked for; empty if there are not.
+    pub problems: Vec<String>,
     /// The reports of A and B of each round.
     pub rounds: Vec<[RunReport; 2]>,
     /// B to A, by figure.
@@ -51,33 +53,52 @@ pub struct Ratio {
     pub max: f64,
 }
 
-/// Runs `rounds` rounds, fewer if `stop` is cancelled.
+/// Runs `rounds` rounds, fewer if `stop` is cancelled or a run has no result.
 ///
 /// # Errors
-/// When a run has no result.
+/// When there is no whole round because a run has no result.
 pub async fn run(
     sides: &[Side; 2],
     scenario: &Scenario,
     rounds: u32,
     stop: &CancellationToken,
 ) -> Result<Comparison, RunError> {
-    let mut done = Vec::new();
-    'rounds: for round in 1..=rounds {
-        let mut reports = Vec::new();
-        for (name, side) in ["A", "B"].iter().zip(sides) {
-            eprintln!("round {round} of {rounds}: {name}, {}", side.target.endpoint().label());
-            let run = engine::run(&side.target, scenario, &side.accounting, stop);
-            reports.push(Box::pin(run).await?);
-            if stop.is_cancelled() {
-                break 'rounds;
+    let (mut done, mut problems) = (Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        match one_round(sides, scenario, &format!("{round} of {rounds}"), stop).await {
+            Ok(Some(both)) => done.push(both),
+            Ok(None) => {
+                problems.push(format!("ended in round {round} of {rounds}, which does not count"));
+                break;
             }
-        }
-        if let Ok(both) = reports.try_into() {
-            done.push(both);
+            Err(error) if done.is_empty() => return Err(error),
+            Err(error) => {
+                problems.push(format!("round {round} of {rounds} has no result: {error}"));
+                break;
+            }
         }
     }
     let servers = sides.each_ref().map(|side| side.target.endpoint().label().to_string());
-    Ok(Comparison::of(servers, done))
+    Ok(Comparison::of(servers, done, problems))
+}
+
+/// A, then B; `None` if `stop` was cancelled meanwhile.
+async fn one_round(
+    sides: &[Side; 2],
+    scenario: &Scenario,
+    round: &str,
+    stop: &CancellationToken,
+) -> Result<Option<[RunReport; 2]>, RunError> {
+    let mut reports = Vec::new();
+    for (name, side) in ["A", "B"].iter().zip(sides) {
+        eprintln!("round {round}: {name}, {}", side.target.endpoint().label());
+        let run = engine::run(&side.target, scenario, &side.accounting, stop);
+        reports.push(Box::pin(run).await?);
+        if stop.is_cancelled() {
+            return Ok(None);
+        }
+    }
+    Ok(reports.try_into().ok())
 }
 
 /// What is compared of a run, by name.
@@ -90,15 +111,12 @@ fn figures(report: &RunReport) -> Vec<(String, f64)> {
     };
     let costs = &report.costs;
     let unit = format!("CPU per {}", report.unit());
-    if let Some(micros) = costs.servers.first().and_then(|it| it.cpu_micros_per_delivery) {
-        add(format!("{unit}, first server"), micros);
-    }
-    if costs.servers.len() > 1 {
-        let all = costs.servers.iter().filter_map(|server| server.cpu_micros_per_delivery).sum();
-        add(format!("{unit}, all servers"), all);
-    }
-    if let Some(server) = costs.servers.first() {
-        add("CPU, first server".to_owned(), server.cpu_seconds);
+    if let Some(first) = costs.servers.first() {
+        add(format!("{unit}, first server"), first.cpu_micros_per_delivery.unwrap_or(0.0));
+        let micros = costs.servers.iter().filter_map(|server| server.cpu_micros_per_delivery);
+        add(format!("{unit}, all servers"), micros.sum());
+        add("CPU, first server".to_owned(), first.cpu_seconds);
+        add("CPU, all servers".to_owned(), costs.servers.iter().map(|it| it.cpu_seconds).sum());
     }
     let mut delays = |name: &str, what: &str, delay: &DelaySummary| {
         add(format!("{name}: {what} p50"), delay.p50_ms);
@@ -126,7 +144,7 @@ fn figures(report: &RunReport) -> Vec<(String, f64)> {
 // === impl Comparison ===
 
 impl Comparison {
-    fn of(servers: [String; 2], rounds: Vec<[RunReport; 2]>) -> Self {
+    fn of(servers: [String; 2], rounds: Vec<[RunReport; 2]>, problems: Vec<String>) -> Self {
         let read: Vec<_> = rounds.iter().map(|[a, b]| (figures(a), figures(b))).collect();
         let ratios = read.first().map_or_else(Vec::new, |(first, _)| {
             let names = first.iter().map(|(name, _)| name);
@@ -140,12 +158,14 @@ impl Comparison {
                 })
                 .collect()
         });
-        Self { servers, rounds, ratios }
+        Self { servers, problems, rounds, ratios }
     }
 
-    /// Whether all runs passed.
-    pub fn passed(&self) -> bool {
-        !self.rounds.is_empty() && self.rounds.iter().flatten().all(RunReport::passed)
+    /// The worst of all runs; with fewer rounds than asked for, incomplete at best.
+    pub fn verdict(&self) -> Verdict {
+        let whole = self.problems.is_empty() && !self.rounds.is_empty();
+        let rounds = if whole { Verdict::Passed } else { Verdict::Incomplete };
+        self.rounds.iter().flatten().map(RunReport::verdict).fold(rounds, Verdict::max)
     }
 }
 
@@ -175,6 +195,10 @@ impl fmt::Display for Comparison {
         for Ratio { figure, min, median, max } in &self.ratios {
             table.row(figure, format!("{min:.4}, {median:.4}, {max:.4}"));
         }
+        for problem in &self.problems {
+            table.row("PROBLEM", problem);
+        }
+        table.row("verdict", self.verdict());
         write!(f, "{table}")
     }
 }
@@ -191,5 +215,14 @@ mod tests {
         assert_eq!(of(&[9.0, 1.0, 2.0]), Some([1.0, 2.0, 9.0]));
         assert_eq!(of(&[4.0, 2.0]), Some([2.0, 3.0, 4.0]));
         assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn fewer_rounds_than_asked_for_are_no_pass() {
+        let servers = ["a", "b"].map(ToOwned::to_owned);
+        let comparison = Comparison::of(servers, Vec::new(), vec!["ended in round 1".to_owned()]);
+        assert_eq!(comparison.verdict(), Verdict::Incomplete);
+        let text = comparison.to_string();
+        assert!(text.contains("ended in round 1") && text.contains("INCOMPLETE"), "{text}");
     }
 }

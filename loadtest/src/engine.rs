@@ -2,7 +2,9 @@
 //!
 //! Guarantees: whatever happens after something was made in the cluster, what the run made is
 //! deleted before it returns; a stop by the user, or the scenario's time limit, ends the load at once
-//! and everything else in order. Ends within the time limit plus some minutes of bounded waits.
+//! and everything else in order. Once the load has begun there is a report, whatever fails then: what
+//! the run could not find out is a problem in it. Ends within the time limit plus some minutes of
+//! bounded waits.
 
 mod asking;
 mod churn;
@@ -11,16 +13,19 @@ mod stage;
 mod verdict;
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{asking::Askers, churn::Churning, opening::Watched, stage::Stage};
 use crate::{
     accounting::{Accounting, Sample, Work},
+    audience::RUN_LABEL,
     board::{Group, Herding, remaining},
     fill::{Filled, Filling},
     lag::LagMeter,
@@ -48,14 +53,6 @@ pub enum RunError {
     /// The scenario is not allowed.
     #[error(transparent)]
     Bounds(#[from] Problem),
-    /// Objects may be left behind.
-    #[error("objects with the label watchgate-loadtest/run={run} could not be deleted: {source}")]
-    CleanUp {
-        /// Which run they are of.
-        run: String,
-        /// Why.
-        source: TransportError,
-    },
     /// The objects before the load could not be made.
     #[error("fill: {failed} {resource} could not be made ({reason})")]
     Fill {
@@ -86,7 +83,7 @@ pub enum RunError {
     /// A `--server-pid` is not there.
     #[error("--server-pid: {0}")]
     Process(#[from] ProcessError),
-    /// A selector does not parse for some number.
+    /// A selector does not parse for some number, or the watches select too much.
     #[error("{workload}: {reason}")]
     Selector {
         /// Which workload.
@@ -112,6 +109,8 @@ struct Run<'a> {
     done: CancellationToken,
     sampler: Sampler,
     started: Instant,
+    /// What could not be found out.
+    problems: Mutex<BTreeSet<String>>,
 }
 
 /// Runs a scenario against an endpoint until it ends or `stop` is cancelled.
@@ -137,9 +136,22 @@ pub async fn run(
     let result = Box::pin(measure(&stage, accounting, &stop)).await;
     watchdog.abort();
     let cleaned = stage.installer.remove(&stage.kinds).await;
-    let report = result?;
-    cleaned.map_err(|source| RunError::CleanUp { run: stage.board.run.clone(), source })?;
-    Ok(report)
+    let left = cleaned.err().map(|error| {
+        let label = format!("{RUN_LABEL}={}", stage.board.run);
+        format!("objects with the label {label} could not be deleted: {error}")
+    });
+    match result {
+        Ok(mut report) => {
+            report.problems.extend(left);
+            Ok(report)
+        }
+        Err(error) => {
+            if let Some(left) = left {
+                eprintln!("{left}");
+            }
+            Err(error)
+        }
+    }
 }
 
 async fn measure(
@@ -151,7 +163,8 @@ async fn measure(
     let (board, started) = (Arc::clone(&stage.board), Instant::now());
     let sampler = Sampler::start(board, accounting.clone(), started);
     let done = CancellationToken::new();
-    let run = Run { stage, accounting, stop, done, sampler, started };
+    let problems = Mutex::default();
+    let run = Run { stage, accounting, stop, done, sampler, started, problems };
     let result = Box::pin(run.measure(filled)).await;
     run.done.cancel();
     result
@@ -202,21 +215,21 @@ impl Run<'_> {
 
         let lag = LagMeter::start();
         let idle = self.accounting.sample()?;
-        let phases = self.load(&idle, late, &mut watched).await?;
+        let idle_watches = self.stage.board.groups.iter().map(|it| it.synced.count()).sum();
+        let (phases, last) = self.load(&idle, late, &mut watched).await?;
         self.sampler.phase("draining");
         self.drain().await;
-        let end = self.accounting.sample()?;
+        let end = self.sample(&last);
         let loop_lag = lag.summary();
         let samples = [before, idle, end];
         let series = self.sampler.series(&self.stage.board);
-        let known = self.known().await?;
+        let known = self.known().await;
         self.done.cancel();
         let mut watchers: Vec<Watched> = Vec::with_capacity(watched.len());
         while let Some(ended) = watched.join_next().await {
             watchers.push(ended?);
         }
-        let watches = self.stage.board.groups.iter().map(|it| it.synced.count()).sum();
-        let work = Work { watches, deliveries: self.stage.work() };
+        let work = Work { idle_watches, deliveries: self.stage.work() };
         let seconds = |sample: &Sample| sample.at.duration_since(self.started).as_secs_f64();
         let span = (seconds(&samples[1]), seconds(&samples[2]));
         let costs = self.accounting.costs(&samples, work, loop_lag);
@@ -232,13 +245,26 @@ impl Run<'_> {
         }))
     }
 
+    /// The figures now; of a process that cannot be read, those of the last time.
+    fn sample(&self, last: &Sample) -> Sample {
+        let (sample, failures) = self.accounting.sample_after(last);
+        for failure in failures {
+            self.problem(format!("its figures end early: {failure}"));
+        }
+        sample
+    }
+
+    fn problem(&self, problem: String) {
+        self.problems.lock().insert(problem);
+    }
+
     /// The phases, one after the other on their schedule.
     async fn load(
         &self,
         idle: &Sample,
         late: Vec<usize>,
         watched: &mut JoinSet<Watched>,
-    ) -> Result<Vec<PhaseReport>, RunError> {
+    ) -> Result<(Vec<PhaseReport>, Sample), RunError> {
         let scenario = &self.stage.scenario;
         let begin = Instant::now() + POLL;
         let mut tasks = self.start_load(begin);
@@ -247,7 +273,10 @@ impl Run<'_> {
             self.sampler.phase(&phase.name);
             for index in &late {
                 if self.stage.board.groups[*index].spec.from == phase.name {
-                    self.open(*index, Instant::now(), watched).await?;
+                    let opened = self.open(*index, Instant::now(), watched).await;
+                    if let Err(error) = opened {
+                        self.problem(format!("{} did not begin: {error}", self.stage.name(*index)));
+                    }
                 }
             }
             end += phase.duration.0;
@@ -255,14 +284,14 @@ impl Run<'_> {
             if self.stop.is_cancelled() {
                 break;
             }
-            let sample = self.accounting.sample()?;
+            let sample = self.sample(&last);
             reports.push(PhaseReport::of(&phase.name, &self.stage.board, &last, &sample));
             last = sample;
         }
         while let Some(ended) = tasks.join_next().await {
             ended?;
         }
-        Ok(reports)
+        Ok((reports, last))
     }
 
     /// Starts churns, requests and herds, each on its schedule.
@@ -323,18 +352,25 @@ impl Run<'_> {
         });
     }
 
-    /// Waits until every watcher has seen every write, or nothing comes any more. Of watches that began
-    /// among writes it is not known how many events they are to see: they get the time of silence.
+    /// Waits until every watcher has seen every write, or nothing comes any more. How many events are
+    /// to come is not known of watches that began among writes, nor when a write may or may not have
+    /// happened: then only silence tells. All get the time to have their initial state.
     async fn drain(&self) {
         let stage = self.stage;
         let groups = &stage.board.groups;
         let started = Instant::now();
-        let expected = stage.expected();
         let late = (0..groups.len()).any(|it| groups[it].informers || !stage.begins_first(it));
+        let expected = stage.board.expected().filter(|_| !late);
         let all = || {
-            let prompt = groups.iter().map(|group| group.prompt.count());
-            !late && prompt.zip(&expected).all(|(seen, expected)| seen >= *expected)
+            let seen = || groups.iter().map(|group| group.prompt.count());
+            expected.as_ref().is_some_and(|all| seen().zip(all).all(|(seen, all)| seen >= *all))
         };
+        // Not of a workload that could not begin, nor of slow readers.
+        let unfinished = |it: &Arc<Group>| {
+            let ready = it.synced.count() + it.broken.count();
+            it.begun.get().is_some() && it.spec.slow.is_none() && ready < u64::from(it.spec.count)
+        };
+        let syncing = || !self.stop.is_cancelled() && groups.iter().any(unfinished);
         // Slow readers may go on for long, and nobody waits for them.
         let alive = || {
             let of = |it: &Arc<Group>| {
@@ -344,7 +380,10 @@ impl Run<'_> {
             groups.iter().map(of).sum::<u64>()
         };
         let (mut last, mut changed) = (alive(), Instant::now());
-        while !all() && changed.elapsed() < DRAIN_SILENCE && started.elapsed() < DRAIN_LIMIT {
+        while !all()
+            && (changed.elapsed() < DRAIN_SILENCE || syncing())
+            && started.elapsed() < DRAIN_LIMIT
+        {
             sleep(POLL).await;
             let now = alive();
             if now > last {

@@ -6,6 +6,7 @@
 
 pub mod frames;
 pub mod json;
+pub mod list;
 pub mod protobuf;
 
 use std::borrow::Cow;

@@ -4,6 +4,8 @@
 //! namespace or the CustomResourceDefinition is deleted only if it carries the label, which says
 //! that the run made it. At most [`Installer::CONCURRENCY`] requests are under way.
 
+mod removal;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -16,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use compact_str::CompactString;
 use http::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -25,28 +27,19 @@ use watchgate::api::object_key::ObjectKey;
 use crate::{
     audience::RUN_LABEL,
     board::{Counter, Reasons},
-    calls::Reading,
     manifest::Manifest,
     resource::{CUSTOM_GROUP, Kind, Resource},
-    scenario::{
-        template::Template,
-        workload::{Fill, Representation},
-    },
+    scenario::{template::Template, workload::Fill},
     slot::Slot,
-    transport::{Call, Connection, Transport, TransportError, exchange},
+    transport::{Call, Transport, TransportError, exchange},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Longest for a deletion of a collection.
-const DELETION_PATIENCE: Duration = Duration::from_secs(300);
 /// How long a new CustomResourceDefinition may take until it is served.
 const SERVED_WITHIN: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(300);
 const PER_CONNECTION: usize = 16;
-/// Rounds of listing and deleting before giving up.
-const ROUNDS: u32 = 20;
-
 /// Makes and removes what carries a run's label.
 #[derive(Clone)]
 pub struct Installer {
@@ -79,32 +72,6 @@ pub struct Filled {
     pub failures: BTreeMap<String, u64>,
     /// How long it took.
     pub seconds: f64,
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    #[serde(default)]
-    metadata: ListedMetadata,
-    /// `null` in an empty list of metadata.
-    #[serde(default)]
-    items: Option<Vec<Item>>,
-}
-
-#[derive(Default, Deserialize)]
-struct ListedMetadata {
-    #[serde(default, rename = "continue")]
-    token: String,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    metadata: ItemMetadata,
-}
-
-#[derive(Deserialize)]
-struct ItemMetadata {
-    #[serde(default)]
-    namespace: String,
 }
 
 // === impl Installer ===
@@ -212,112 +179,6 @@ impl Installer {
     pub fn own_namespace(&self) -> Template {
         let name = format!("watchgate-loadtest-{}", self.run);
         Template::parse(&name).expect("the run's name has no braces")
-    }
-
-    /// Deletes everything of these kinds that carries the run's label, then the namespaces and the
-    /// CustomResourceDefinition that do; gives how many collections were deleted from.
-    ///
-    /// # Errors
-    /// When the server does not; then objects with the run's label are left.
-    pub async fn remove(&self, kinds: &BTreeSet<Kind>) -> Result<u64, TransportError> {
-        let connection = self.transport.connect().await?;
-        let mut deletions = 0;
-        for kind in kinds {
-            let resource = Resource::of(*kind);
-            for round in 0.. {
-                let Some(namespaces) = self.where_labelled(&*connection, &resource).await? else {
-                    break;
-                };
-                if namespaces.is_empty() {
-                    break;
-                }
-                if round == ROUNDS {
-                    let left = format!("{resource} with the run's label are still there");
-                    return Err(TransportError::Left(left));
-                }
-                for namespace in namespaces {
-                    let namespace = Some(namespace.as_str()).filter(|it| !it.is_empty());
-                    let query =
-                        [("labelSelector", self.selector()), ("gracePeriodSeconds", "0".into())];
-                    let query = query.each_ref().map(|(key, value)| (*key, value.as_str()));
-                    let target = resource.collection(namespace, &query);
-                    let call = Call::new(Method::DELETE, target, Bytes::new());
-                    exchange(&*connection, call, DELETION_PATIENCE).await?;
-                    deletions += 1;
-                }
-            }
-        }
-        self.remove_namespaces(&*connection).await?;
-        if kinds.contains(&Kind::Sample) {
-            let target = definitions(&[("labelSelector", &self.selector())]);
-            let call = Call::new(Method::DELETE, target, Bytes::new());
-            exchange(&*connection, call, DELETION_PATIENCE).await?;
-        }
-        Ok(deletions)
-    }
-
-    async fn remove_namespaces(&self, connection: &dyn Connection) -> Result<(), TransportError> {
-        #[derive(Deserialize)]
-        struct Named {
-            items: Vec<NamedItem>,
-        }
-        #[derive(Deserialize)]
-        struct NamedItem {
-            metadata: Name,
-        }
-        #[derive(Deserialize)]
-        struct Name {
-            name: String,
-        }
-        let selector = self.selector();
-        let namespaces: Resource = "v1/namespaces".parse().map_err(TransportError::Left)?;
-        let list = Call::get(namespaces.collection(None, &[("labelSelector", &selector)]));
-        let body = exchange(connection, list, PATIENCE).await?;
-        let named: Named = serde_json::from_slice(&body).map_err(TransportError::Form)?;
-        for item in named.items {
-            let target = namespaces.object(None, &item.metadata.name, &[]);
-            let call = Call::new(Method::DELETE, target, Bytes::new());
-            match exchange(connection, call, PATIENCE).await {
-                Err(TransportError::Status { status, .. })
-                    if status == StatusCode::NOT_FOUND || status == StatusCode::CONFLICT => {}
-                other => drop(other?),
-            }
-        }
-        Ok(())
-    }
-
-    /// The namespaces with labelled objects; an empty name for cluster-scoped ones. `None` if the
-    /// resource is not served.
-    async fn where_labelled(
-        &self,
-        connection: &dyn Connection,
-        resource: &Resource,
-    ) -> Result<Option<BTreeSet<String>>, TransportError> {
-        let selector = self.selector();
-        let reading = Reading {
-            resource,
-            namespace: None,
-            label_selector: Some(&selector),
-            field_selector: None,
-            representation: Representation::Metadata,
-            gzip: false,
-        };
-        let (mut namespaces, mut token) = (BTreeSet::new(), String::new());
-        loop {
-            let call = reading.list(Some(5000), &token, None);
-            let body = match exchange(connection, call, DELETION_PATIENCE).await {
-                Err(TransportError::Status { status: StatusCode::NOT_FOUND, .. }) => {
-                    return Ok(None);
-                }
-                other => other?,
-            };
-            let list: Listed = serde_json::from_slice(&body).map_err(TransportError::Form)?;
-            namespaces.extend(list.items.into_iter().flatten().map(|item| item.metadata.namespace));
-            if list.metadata.token.is_empty() {
-                return Ok(Some(namespaces));
-            }
-            token = list.metadata.token;
-        }
     }
 
     /// Makes one object; whether it was not there before. Tries again what a new namespace or a busy

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn counts_what_was_begun_of_each_slot() {
         let mut plan = Plan::default();
-        plan.add(3, 2, 10.0, Duration::from_secs(1), false);
+        plan.add(3, 2, 10.0, Duration::from_secs(1));
         let ledger = Ledger::new(plan);
         let write = |slot, generation| Write { slot, generation };
         assert_eq!(ledger.outcome(write(0, 0)), Outcome::NotBegun);

@@ -24,6 +24,7 @@ pub mod lag;
 pub mod ledger;
 pub mod list_storm;
 pub mod manifest;
+pub mod paging;
 pub mod plan;
 pub mod process;
 pub mod report;

@@ -1,8 +1,10 @@
 //! Objects as clusters have them, made from a seed and a number alone.
 //!
 //! Guarantees: the same arguments give the same bytes. Sizes are those of the JSON that is sent,
-//! reached by an annotation of text that compresses about as well as what clusters hold; the
-//! server adds what it adds (uid, times, managedFields).
+//! reached by data (ConfigMaps, Secrets) or an annotation of settings whose names recur and whose
+//! values differ: a list of pods of 5 KiB is compressed to a thirteenth (gzip, level 1), where lists of
+//! real pods are compressed to a tenth up to a twentieth. Pods have no status, as that would be a
+//! second write; the server adds what it adds (uid, times, managedFields).
 
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -13,6 +15,35 @@ use crate::resource::{Kind, Resource};
 
 /// Annotation that fills objects up to their size.
 const FILL_ANNOTATION: &str = "watchgate-loadtest/fill";
+/// The same of data.
+const FILL_KEY: &str = "fill";
+/// What the filler's settings begin and go on with, behind a word.
+const SETTINGS: [(&str, &str); 6] = [
+    (
+        "- name: APPLICATION_LOG_LEVEL_OF_",
+        " value: information; format: json; output: stdout; sampled: false ",
+    ),
+    (
+        "- name: UPSTREAM_ADDRESS_OF_",
+        " value: https://service.namespace.svc.cluster.local:8443/api/v1; tls: required ",
+    ),
+    (
+        "- name: REQUEST_TIMEOUT_OF_",
+        " value: 30s; retries: 3; backoff: exponential; maximum: 10s; jitter: true ",
+    ),
+    (
+        "- volume: configuration-of-",
+        " mountPath: /etc/application/configuration; readOnly: true; mode: 420 ",
+    ),
+    (
+        "- probe: readiness-of-",
+        " httpGet: /healthz/ready; port: http; periodSeconds: 10; failureThreshold: 3 ",
+    ),
+    (
+        "- toleration: node.kubernetes.io/",
+        " operator: Exists; effect: NoExecute; tolerationSeconds: 300 ",
+    ),
+];
 const WORDS: [&str; 24] = [
     "revision",
     "rollout",
@@ -88,10 +119,20 @@ impl Manifest<'_> {
         object["apiVersion"] = resource.api_version().into();
         object["metadata"] = metadata.into();
         let size = object.to_string().len();
+        let key = match self.kind {
+            Kind::ConfigMap | Kind::Secret => FILL_KEY,
+            _ => FILL_ANNOTATION,
+        };
         // The key, quotes, colon and comma.
-        let rest = self.size.saturating_sub(size + FILL_ANNOTATION.len() + 6);
+        let comma = usize::from(key == FILL_KEY || !self.annotations.is_empty());
+        let rest = self.size.saturating_sub(size + key.len() + 5 + comma);
         if rest > 0 {
-            object["metadata"]["annotations"][FILL_ANNOTATION] = chance.text(rest).into();
+            let filler = chance.settings(rest).into();
+            match self.kind {
+                Kind::ConfigMap => object["data"][FILL_KEY] = filler,
+                Kind::Secret => object["stringData"][FILL_KEY] = filler,
+                _ => object["metadata"]["annotations"][FILL_ANNOTATION] = filler,
+            }
         }
         Bytes::from(object.to_string())
     }
@@ -223,6 +264,24 @@ impl Chance {
         self.next() % bound
     }
 
+    /// Settings, exactly so many bytes: every one has a name of its own, a few a checksum, too.
+    fn settings(&mut self, bytes: usize) -> String {
+        let mut text = String::with_capacity(bytes + 200);
+        for (name, value) in SETTINGS.iter().cycle() {
+            if text.len() >= bytes {
+                break;
+            }
+            text.push_str(name);
+            text.push_str(WORDS[self.below(24) as usize]);
+            text.push_str(value);
+            if self.below(16) == 0 {
+                text.push_str(&format!("checksum: {:016x} ", self.next()));
+            }
+        }
+        text.truncate(bytes);
+        text
+    }
+
     /// Words and numbers, exactly so many bytes.
     fn text(&mut self, bytes: usize) -> String {
         let mut text = String::with_capacity(bytes + 24);
@@ -238,6 +297,10 @@ impl Chance {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+
     use super::*;
 
     fn manifest(kind: Kind, seed: u64, size: usize) -> Bytes {
@@ -251,15 +314,44 @@ mod tests {
 
     #[test]
     fn objects_are_whole_and_have_their_size() {
-        for (kind, size) in [(Kind::Pod, 5000), (Kind::Node, 3000), (Kind::Sample, 900)] {
+        for (kind, size) in [
+            (Kind::Pod, 5000),
+            (Kind::Node, 3000),
+            (Kind::Sample, 900),
+            (Kind::Pod, 250_000),
+            (Kind::ConfigMap, 1_000_000),
+            (Kind::Secret, 1_000_000),
+        ] {
             let bytes = manifest(kind, 1, size);
             assert_eq!(bytes.len(), size, "{kind:?}");
             let object: Value = serde_json::from_slice(&bytes).unwrap();
             assert_eq!(object["metadata"]["labels"]["a"], "b");
             assert_eq!(object["metadata"]["annotations"]["x/y"], "z");
+            // The API server's limit for all annotations together.
+            assert!(object["metadata"]["annotations"].to_string().len() < 256 << 10);
         }
         let pod: Value = serde_json::from_slice(&manifest(Kind::Pod, 1, 0)).unwrap();
         assert_eq!(pod["spec"]["nodeName"], "node-7");
+    }
+
+    #[test]
+    fn a_list_compresses_as_well_as_one_of_real_pods() {
+        let (labels, annotations) = ([("a".into(), "b".into())], [("x/y", "z")]);
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(1));
+        let mut plain = 0;
+        for number in 0..200 {
+            let key = ObjectKey::new("ns", &format!("name-{number}"));
+            let (labels, annotations) = (&labels[..], &annotations[..]);
+            let node = &format!("node-{number}");
+            let size = 5 << 10;
+            let kind = Kind::Pod;
+            let pod =
+                Manifest { kind, key: &key, labels, annotations, node, seed: 1, number, size };
+            encoder.write_all(&pod.json()).unwrap();
+            plain += size;
+        }
+        let factor = plain as f64 / encoder.finish().unwrap().len() as f64;
+        assert!((12.0..18.0).contains(&factor), "{factor}");
     }
 
     #[test]

@@ -31,8 +31,6 @@ pub struct ChurnPlan {
     /// Writes in an object's life.
     cycle: u32,
     rate: f64,
-    /// Whether the server announces a deletion by an update, as it does of pods.
-    graceful: bool,
 }
 
 /// One write: the `generation`th of its slot, counted from 0.
@@ -59,23 +57,15 @@ pub enum Operation {
 
 impl Plan {
     /// Adds a churn of so many objects, each updated `updates` times in its life, for a rate above
-    /// zero; `graceful` if the server announces deletions by an update, as it does of pods.
-    pub fn add(&mut self, slots: u32, updates: u32, rate: f64, duration: Duration, graceful: bool) {
+    /// zero.
+    pub fn add(&mut self, slots: u32, updates: u32, rate: f64, duration: Duration) {
         let (first_slot, first_position) = self
             .churns
             .last()
             .map_or((0, 0), |it| (it.first_slot + it.slots, it.first_position + it.writes));
         let writes = (rate * duration.as_secs_f64()).ceil().max(0.0) as u64;
         let cycle = updates.saturating_add(2);
-        self.churns.push(ChurnPlan {
-            first_slot,
-            slots,
-            writes,
-            first_position,
-            cycle,
-            rate,
-            graceful,
-        });
+        self.churns.push(ChurnPlan { first_slot, slots, writes, first_position, cycle, rate });
     }
 
     /// The churns.
@@ -111,16 +101,14 @@ impl Plan {
         self.churn_of(write.slot).map_or(Operation::Update, |(_, churn)| churn.operation(write))
     }
 
-    /// Whether an update that still carries this write may announce the object's deletion.
-    pub fn announces_deletion(&self, write: Write) -> bool {
-        let next = Write { generation: write.generation.saturating_add(1), ..write };
-        self.churn_of(write.slot)
-            .is_some_and(|(_, churn)| churn.graceful && churn.operation(next) == Operation::Delete)
-    }
-
     /// The write that deletes the object that this one made or changed.
     pub fn deletion(&self, write: Write) -> Write {
         self.churn_of(write.slot).map_or(write, |(_, churn)| churn.deletion(write))
+    }
+
+    /// The write that made the object that this one changes or deletes.
+    pub fn creation(&self, write: Write) -> Write {
+        self.churn_of(write.slot).map_or(write, |(_, churn)| churn.creation(write))
     }
 }
 
@@ -170,6 +158,12 @@ impl ChurnPlan {
         let left = self.cycle - 1 - self.phase(write);
         Write { slot: write.slot, generation: write.generation.saturating_add(left) }
     }
+
+    /// The first life may begin in the middle of one: with generation 0 all the same.
+    fn creation(&self, write: Write) -> Write {
+        let generation = write.generation.saturating_sub(self.phase(write));
+        Write { slot: write.slot, generation }
+    }
 }
 
 // === impl Write ===
@@ -193,8 +187,8 @@ mod tests {
 
     fn plan(updates: u32) -> Plan {
         let mut plan = Plan::default();
-        plan.add(7, 3, 10.0, Duration::from_secs(10), false);
-        plan.add(5, updates, 100.0, Duration::from_secs(2), false);
+        plan.add(7, 3, 10.0, Duration::from_secs(10));
+        plan.add(5, updates, 100.0, Duration::from_secs(2));
         plan
     }
 
@@ -213,6 +207,8 @@ mod tests {
                     lives += u32::from(!alive);
                     let deletion = plan.deletion(write);
                     assert_eq!(plan.operation(deletion), Operation::Delete);
+                    assert_eq!(plan.creation(deletion), plan.creation(write));
+                    assert_eq!(plan.operation(plan.creation(write)), Operation::Create);
                     let between = generation..deletion.generation;
                     assert!(between.into_iter().all(|generation| {
                         plan.operation(Write { slot, generation }) != Operation::Delete

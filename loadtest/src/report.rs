@@ -4,7 +4,7 @@ pub mod html;
 pub mod plot;
 mod text;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
@@ -30,6 +30,8 @@ pub struct RunReport {
     pub run: String,
     /// The user or the time limit ended it early.
     pub interrupted: bool,
+    /// What the run could not find out, or not clean up.
+    pub problems: Vec<String>,
     /// Objects made before.
     pub filled: Vec<Filled>,
     /// How long it took to open all watches that begin first.
@@ -67,6 +69,11 @@ pub struct GroupReport {
     pub synced: u64,
     /// Those that had not begun at the end.
     pub not_begun: u64,
+    /// Those that had begun, and at the end did not have what there was then, slow ones
+    /// apart; nothing is lost to them.
+    pub not_synced: u64,
+    /// Refused watches and lists that were asked for again, by reason.
+    pub refused: BTreeMap<String, u64>,
     /// Opened again after an end.
     pub reopened: u64,
     /// Watchers that gave up, by reason.
@@ -77,10 +84,12 @@ pub struct GroupReport {
     pub faults: Faults,
     /// Events seen for the first time, of all watchers together.
     pub deliveries: u64,
-    /// The same per second of the load.
+    /// The same per second, from the first write that was due to the last event.
     pub deliveries_per_second: f64,
-    /// Events of others.
+    /// Events of others' objects.
     pub foreign: u64,
+    /// Others' updates of the run's objects, such as announce a pod's deletion.
+    pub touched: u64,
     /// Bytes of bodies.
     pub bytes: u64,
     /// From the write's due time to the watcher; without slow ones.
@@ -110,6 +119,8 @@ pub struct ChurnReport {
     pub succeeded: u64,
     /// Answered otherwise, or not at all.
     pub failed: u64,
+    /// Under way when the run was ended.
+    pub cut_off: u64,
     /// Why, and how often.
     pub failures: BTreeMap<String, u64>,
     /// From the due time to the answer.
@@ -127,13 +138,20 @@ pub struct AskReport {
     pub protocol: Protocol,
     /// How many clients.
     pub clients: u32,
+    /// How many were due: answered, failed and unanswered.
+    pub due: u64,
     /// Complete answers with success.
     pub answers: u64,
-    /// The same per second of the load.
+    /// Other answers, or none by the server's fault.
+    pub failed: u64,
+    /// Those that nobody answered before the end.
+    pub unanswered: u64,
+    /// Answers per second, from the first request to the last answer.
     pub answers_per_second: f64,
     /// Bytes of their bodies, as they came.
     pub bytes: u64,
-    /// To the end of the answer, from the request or from when it was due.
+    /// To the end of the answer, from the request or from when it was due. The unanswered count with
+    /// the time that they waited.
     pub latency: DelaySummary,
     /// The same as a histogram.
     pub steps: Vec<Step>,
@@ -158,15 +176,52 @@ pub struct PhaseReport {
     pub delays: BTreeMap<String, DelaySummary>,
 }
 
+/// What a run comes to; of several runs, the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Everything that was to happen did, every watcher saw every write once and in order, and no
+    /// write or request failed.
+    Passed,
+    /// Nothing was wrong as far as it went, but not all that was to happen did: the run was ended
+    /// early, watches were not synced, writes not begun, or the end could not be looked at.
+    Incomplete,
+    /// Events were lost, repeated, out of order or wrong, or a write or request failed.
+    Failed,
+}
+
+// === impl Verdict ===
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passed => "passed",
+            Self::Incomplete => "INCOMPLETE",
+            Self::Failed => "FAILED",
+        })
+    }
+}
+
 // === impl RunReport ===
 
 impl RunReport {
-    /// Whether every watcher saw every write once and in order, every request was answered, and no
-    /// write failed.
-    pub fn passed(&self) -> bool {
-        self.watches.iter().all(|it| it.faults.none() && it.broken.is_empty())
-            && self.writes.iter().all(|it| it.failed == 0)
-            && self.requests.iter().all(|it| it.failures.is_empty() && it.answers > 0)
+    /// What it comes to.
+    pub fn verdict(&self) -> Verdict {
+        let unanswered = self.requests.iter().any(|it| it.unanswered > 0);
+        let failed = self.watches.iter().any(|it| !it.faults.none() || !it.broken.is_empty())
+            || self.writes.iter().any(|it| it.failed > 0)
+            || self.requests.iter().any(|it| it.failed > 0)
+            || (unanswered && !self.interrupted);
+        let complete = !self.interrupted
+            && self.problems.is_empty()
+            && self.watches.iter().all(|it| it.not_begun == 0 && it.not_synced == 0)
+            && self.writes.iter().all(|it| it.attempted >= it.due && it.cut_off == 0)
+            && self.requests.iter().all(|it| it.answers > 0);
+        match (failed, complete) {
+            (true, _) => Verdict::Failed,
+            (false, false) => Verdict::Incomplete,
+            (false, true) => Verdict::Passed,
+        }
     }
 
     /// Events delivered, of all watches.
@@ -202,3 +257,6 @@ impl PhaseReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

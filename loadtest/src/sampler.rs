@@ -157,7 +157,11 @@ impl Sampler {
 impl Sampling {
     fn take(&mut self) -> Option<Point> {
         let now = Instant::now();
-        let sample = self.accounting.sample().ok();
+        // A server that ended stays at its last figures; the report says so.
+        let sample = match &self.sample {
+            Some(last) => Some(self.accounting.sample_after(last).0),
+            None => self.accounting.sample().ok(),
+        };
         let seconds = now.duration_since(self.at).as_secs_f64();
         let mut counts = Vec::with_capacity(self.counts.len());
         let before = std::mem::take(&mut self.counts);

@@ -9,6 +9,8 @@ pub mod quantity;
 pub mod template;
 pub mod workload;
 
+pub use self::check::most_bytes;
+
 use std::{fmt, fs, io, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,9 @@ use crate::transport::Protocol;
 
 /// Longest a run may be told to take.
 pub const MAX_TIME: Duration = Duration::from_secs(4 * 3600);
+/// Most objects of churns that all watches together may select: each is 4 bytes of the load tester,
+/// 8 in a watch that begins with the state.
+pub const MAX_SELECTED: u64 = 250_000_000;
 const MAX_FILE: u64 = 1 << 20;
 
 /// A scenario.

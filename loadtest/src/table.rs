@@ -76,5 +76,13 @@ impl ProcessFigures {
                 mib(end)
             ),
         );
+        if let Some(trend) = self.trend {
+            let descriptors = trend.descriptors_per_minute.map_or_else(
+                || "descriptors cannot be seen".to_owned(),
+                |slope| format!("{slope:+.2} descriptors a minute"),
+            );
+            let kibibytes = trend.resident_per_minute / 1024.0;
+            table.row("", format!("slope {kibibytes:+.0} KiB a minute, {descriptors}"));
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! One generated watcher: keeps a watch open and checks what comes.
 //!
 //! A watch that ends in order, breaks or is ended by a herd is opened again where it stopped, as an
-//! informer does. The watcher gives up when the server no longer has that place (410), when what
-//! comes is no watch, or after five failures in a row; everything it then misses is counted as lost.
+//! informer does; a server that refuses because it is busy or fails (408, 429, 5xx) is asked again,
+//! after its `Retry-After`, for as long as the run lasts. The watcher gives up when it is refused
+//! otherwise (410, 401, 403 …), when what comes is no watch, or after five failures of connections in
+//! a row; everything it then misses is counted as lost.
 
 mod listing;
+mod refusal;
 
 use std::{
     pin::pin,
@@ -12,21 +15,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode, header};
+use http::{StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::{
     sync::watch,
     time::{sleep, sleep_until, timeout},
 };
 
+pub use self::refusal::Refusal;
 use crate::{
     board::{Board, Group, Herding},
     calls::Reading,
     event::{BadEvent, WHOLE_EVERY, WatchEvent, frames::Frames},
-    history::History,
+    history::{History, Sight},
     scenario::workload::Start,
     slot::Slot,
-    transport::{Answer, Connection, TransportError, refused},
+    transport::{Answer, Call, Connection, TransportError},
 };
 
 /// Longest wait for the head of a watch: the server sends it before the first event.
@@ -41,8 +45,9 @@ pub struct Watcher {
     board: Arc<Board>,
     /// Where the next watch begins; `None` for the state.
     revision: Option<u64>,
-    /// When it was to begin, until it has everything there was then.
-    due: Option<Instant>,
+    /// When it is to begin.
+    due: Instant,
+    progress: Progress,
     /// What it saw.
     pub history: History,
     /// How often it opened its watch.
@@ -68,6 +73,17 @@ pub struct Identity {
     pub slow: bool,
 }
 
+/// How far a watcher came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It asked for nothing yet.
+    Waiting,
+    /// It asked, and does not have everything there was then.
+    Syncing,
+    /// It has, and follows.
+    Synced,
+}
+
 /// Why a watch cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
@@ -75,8 +91,8 @@ pub enum WatchError {
     #[error(transparent)]
     Event(#[from] BadEvent),
     /// The server ended it with an `ERROR` event, or answered with an error.
-    #[error("the server ended the watch: {0} {1}")]
-    Ended(u16, String),
+    #[error("the server ended the watch: {0}")]
+    Refused(Refusal),
     /// The answer is compressed in a way that was not asked for, or does not decompress.
     #[error("the answer's encoding: {0}")]
     Encoding(String),
@@ -101,24 +117,36 @@ impl Watcher {
         revision: Option<u64>,
         due: Instant,
     ) -> Self {
-        let due = Some(due);
-        Self { identity, board, revision, due, history, opened: 0, frames: 0 }
+        let progress = Progress::Waiting;
+        let mut watcher =
+            Self { identity, board, revision, due, progress, history, opened: 0, frames: 0 };
+        if revision.is_none() {
+            watcher.history.begin_with_state();
+        }
+        watcher
+    }
+
+    /// How far it came.
+    pub const fn progress(&self) -> Progress {
+        self.progress
     }
 
     /// Watches until it has to give up; gives the reason. Drop the future to stop it: the watcher
     /// keeps what it saw.
     pub async fn run(&mut self) -> WatchError {
-        if let Some(due) = self.due {
-            sleep_until(due.into()).await;
-        }
+        sleep_until(self.due.into()).await;
         let group = Arc::clone(&self.identity.group);
         let mut herd = group.herded.then(|| group.herd.subscribe());
-        let mut failures = 0;
+        let (mut failures, mut refusals) = (0, 0);
         let mut lost = None;
+        // When a herd ended the watch, until it is open again.
         let mut since = None;
         loop {
             let opened = self.opened;
-            let (connection, ended) = self.watch(lost.as_ref(), since.take(), &mut herd).await;
+            let (connection, ended) = self.watch(lost.as_ref(), &mut since, &mut herd).await;
+            if self.opened > opened {
+                (failures, refusals) = (0, 0);
+            }
             match ended {
                 Ok(End::Server) => lost = None,
                 Ok(End::Herd(herding)) => {
@@ -127,11 +155,17 @@ impl Watcher {
                     continue;
                 }
                 Err(WatchError::Transport(error)) => {
-                    failures = if self.opened > opened { 1 } else { failures + 1 };
+                    failures += 1;
                     if failures >= MAX_FAILURES {
                         return error.into();
                     }
                     lost = connection;
+                }
+                Err(WatchError::Refused(refusal)) if refusal.may_pass() => {
+                    refusals += 1;
+                    lost = None;
+                    self.wait_after(&refusal, refusals).await;
+                    continue;
                 }
                 Err(error) => return error,
             }
@@ -143,7 +177,7 @@ impl Watcher {
     async fn watch(
         &mut self,
         lost: Option<&Arc<dyn Connection>>,
-        since: Option<Instant>,
+        since: &mut Option<Instant>,
         herd: &mut Option<watch::Receiver<Herding>>,
     ) -> (Option<Arc<dyn Connection>>, Result<End, WatchError>) {
         let group = Arc::clone(&self.identity.group);
@@ -157,7 +191,7 @@ impl Watcher {
         let result = match self.open(&*connection).await {
             Ok(answer) => {
                 drop(turn);
-                if let Some(since) = since {
+                if let Some(since) = since.take() {
                     group.reopen.record(self.identity.number as usize, since.elapsed());
                 }
                 self.follow(answer, herd).await
@@ -169,25 +203,18 @@ impl Watcher {
 
     async fn open(&mut self, connection: &dyn Connection) -> Result<Answer, WatchError> {
         let group = Arc::clone(&self.identity.group);
+        if self.progress == Progress::Waiting {
+            self.progress = Progress::Syncing;
+        }
         if self.revision.is_none() {
-            match group.start {
-                Start::List => {
-                    let revision = self.list(connection).await?;
-                    self.history.begin_at(revision);
-                    self.revision = Some(revision);
-                }
-                Start::WatchList | Start::Now => self.history.begin_with_state(),
+            self.history.begin_with_state();
+            if group.start == Start::List {
+                self.revision = Some(self.list(connection).await?);
             }
         }
         let revision = self.revision.map(|revision| revision.to_string());
         let call = self.reading().watch(revision.as_deref());
-        let path = call.target.clone();
-        let answer = timeout(PATIENCE, connection.send(call))
-            .await
-            .unwrap_or(Err(TransportError::Timeout(PATIENCE)))?;
-        if answer.status() != StatusCode::OK {
-            return Err(refusal(path, answer).await);
-        }
+        let answer = self.ask(connection, call).await?;
         if let Some(encoding) = answer.headers().get(header::CONTENT_ENCODING)
             && encoding != "identity"
         {
@@ -200,6 +227,29 @@ impl Watcher {
             self.synced();
         }
         Ok(answer)
+    }
+
+    /// Sends a request until it is answered with success, or refused for good.
+    async fn ask(&self, connection: &dyn Connection, call: Call) -> Result<Answer, WatchError> {
+        let mut refusals = 0;
+        loop {
+            let answer = timeout(PATIENCE, connection.send(call.clone())).await;
+            let answer = answer.unwrap_or(Err(TransportError::Timeout(PATIENCE)))?;
+            if answer.status() == StatusCode::OK {
+                return Ok(answer);
+            }
+            let refusal = Refusal::of(answer).await?;
+            if !refusal.may_pass() {
+                return Err(WatchError::Refused(refusal));
+            }
+            refusals += 1;
+            self.wait_after(&refusal, refusals).await;
+        }
+    }
+
+    async fn wait_after(&self, refusal: &Refusal, refusals: u32) {
+        self.identity.group.refused.add(refusal);
+        sleep(refusal.pause(refusals)).await;
     }
 
     fn reading(&self) -> Reading<'_> {
@@ -216,10 +266,11 @@ impl Watcher {
 
     /// It has everything there was when it began.
     fn synced(&mut self) {
-        if let Some(due) = self.due.take() {
+        if self.progress != Progress::Synced {
+            self.progress = Progress::Synced;
             let group = &self.identity.group;
             group.synced.add(1);
-            group.sync.record(self.identity.number as usize, due.elapsed());
+            group.sync.record(self.identity.number as usize, self.due.elapsed());
         }
     }
 
@@ -263,12 +314,14 @@ impl Watcher {
             WatchEvent::read_whole(frame)?;
         }
         match WatchEvent::read(&self.board.run, frame, binary)? {
-            WatchEvent::Ours(seen) => {
-                if let Some(write) = self.history.see(seen) {
+            WatchEvent::Ours(seen) => match self.history.see(seen) {
+                Sight::First(write) => {
                     let Identity { number, slow, .. } = self.identity;
                     group.delivered(&self.board, number as usize, slow, write, now);
                 }
-            }
+                Sight::Foreign => group.touched.add(1),
+                Sight::Nothing => {}
+            },
             WatchEvent::Foreign(operation, revision) => {
                 group.foreign.add(1);
                 self.history.pass(operation, revision);
@@ -279,7 +332,10 @@ impl Watcher {
                     self.synced();
                 }
             }
-            WatchEvent::Error(code, message) => return Err(WatchError::Ended(code, message)),
+            WatchEvent::Error(status, message) => {
+                let refusal = Refusal { status, message, retry_after: None };
+                return Err(WatchError::Refused(refusal));
+            }
         }
         if !self.history.is_initial() {
             self.revision = Some(self.history.revision());
@@ -301,12 +357,5 @@ async fn called(herd: &mut Option<watch::Receiver<Herding>>, number: u32, count:
     std::future::pending().await
 }
 
-async fn refusal(path: String, answer: Answer) -> WatchError {
-    match timeout(PATIENCE, refused(Method::GET, path, answer)).await {
-        Ok(Ok(TransportError::Status { status, message, .. })) => {
-            WatchError::Ended(status.as_u16(), message)
-        }
-        Ok(Ok(error) | Err(error)) => error.into(),
-        Err(_) => TransportError::Timeout(PATIENCE).into(),
-    }
-}
+#[cfg(test)]
+mod tests;

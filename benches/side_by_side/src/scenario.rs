@@ -1,5 +1,7 @@
 //! A scenario of the load tester against the servers of a run: an empty cluster, the gateway in front of it, and
-//! `watchgate-loadtest` as a process of its own that is told which server's CPU and memory to charge.
+//! `watchgate-loadtest` as a process of its own that is told which servers' CPU and memory to charge: of kube-apiserver its
+//! own, of watchgate its own and that of the kube-apiserver behind it, which does the writes' work for both. etcd is charged to
+//! neither.
 //!
 //! What is measured and how it is judged is the load tester's; its table goes to standard output.
 
@@ -81,10 +83,14 @@ impl ScenarioFlags {
             let server: &Server = stage.server(side)?;
             let (url, ca) = (&server.url, stage.cluster.ca_pem());
             let kubeconfig = stage.cluster.kubeconfig_for_token("admin", url, ca)?;
-            Ok(vec![
-                format!("--kubeconfig{suffix}={}", kubeconfig.display()),
-                format!("--server-pid{suffix}={}", server.pid.0),
-            ])
+            let mut servers = vec![server];
+            if side == Side::B {
+                servers.push(stage.server(Side::A)?);
+            }
+            let mut arguments = vec![format!("--kubeconfig{suffix}={}", kubeconfig.display())];
+            let pids = servers.iter().map(|it| format!("--server-pid{suffix}={}", it.pid.0));
+            arguments.extend(pids);
+            Ok(arguments)
         };
         let scenario = self.scenario.display().to_string();
         let mut arguments = match self.against {

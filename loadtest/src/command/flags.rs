@@ -6,6 +6,7 @@ use clap::Args;
 use watchgate_loadtest::{
     resource::{Kind, Resource},
     scenario::{
+        most_bytes,
         quantity::{Period, Size},
         workload::MAX_OBJECTS,
     },
@@ -35,7 +36,7 @@ pub(super) struct Sides {
     /// CA certificates of A.
     #[arg(long, value_name = "FILE")]
     certificate_authority_a: Option<PathBuf>,
-    /// Process id of A. Repeatable: ratios are about the first.
+    /// Process id of A. Repeatable: there are ratios of the first, and of all together.
     #[arg(long, value_name = "PID")]
     server_pid_a: Vec<u32>,
     /// Kubeconfig of B.
@@ -47,7 +48,10 @@ pub(super) struct Sides {
     /// CA certificates of B.
     #[arg(long, value_name = "FILE")]
     certificate_authority_b: Option<PathBuf>,
-    /// Process id of B. Repeatable: ratios are about the first.
+    /// Process id of B. Repeatable: there are ratios of the first, and of all together. Of a gateway
+    /// give two, its own and that of the kube-apiserver behind it, which does the writes' work: A's
+    /// figures contain that work too, so that only the ratio of all together is fair where much is
+    /// written.
     #[arg(long, value_name = "PID")]
     server_pid_b: Vec<u32>,
 }
@@ -98,8 +102,9 @@ impl FromStr for Part {
         let count = count.parse().ok().filter(|count| (1..=MAX_OBJECTS).contains(count));
         let count =
             count.ok_or_else(|| format!("{text}: allowed are 1 to {MAX_OBJECTS} objects"))?;
-        if size.is_some_and(|size| size.0 > 1_000_000) {
-            return Err(format!("{text}: allowed are at most 1000000 bytes"));
+        let most = most_bytes(&resource);
+        if size.is_some_and(|size| size.0 > most) {
+            return Err(format!("{text}: allowed are at most {most} bytes"));
         }
         Ok(Self { kind, count, size })
     }

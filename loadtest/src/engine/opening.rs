@@ -43,6 +43,7 @@ impl Run<'_> {
             Start::Now => Some(self.revision(index).await?),
             Start::List | Start::WatchList => None,
         };
+        group.begun.get_or_init(|| begin);
         let prompt = open(&self.stage.target, group.protocol, Windows::WATCH);
         let stalling = open(&self.stage.target, group.protocol, Windows::SLOW);
         let (streams, slow) = (spec.streams(group.protocol), spec.slow_count());
@@ -108,8 +109,11 @@ impl Run<'_> {
         let _in_time = timeout(patience, all).await;
         let failed = first.iter().find(|(_, group)| group.broken.count() > 0).cloned();
         let Some((index, group)) = failed.or_else(missing) else { return Ok(()) };
-        let mut reason =
-            if self.stop.is_cancelled() { "stopped" } else { "no answer in time" }.to_owned();
+        let mut reason = match group.refused.all().into_keys().next() {
+            _ if self.stop.is_cancelled() => "stopped".to_owned(),
+            Some(refusal) => format!("refused until the end: {refusal}"),
+            None => "no answer in time".to_owned(),
+        };
         while let Some(ended) = watched.try_join_next() {
             if let Watched { group, broken: Some(error), .. } = ended?
                 && group == index

@@ -2,31 +2,30 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, OnceLock},
+    sync::Arc,
+    time::Instant,
 };
 
-use tokio::sync::{Semaphore, watch};
 use watchgate::api::object_key::ObjectKey;
 
 use super::RunError;
 use crate::{
     audience::{Audiences, Selection, SlotObject},
-    board::{AskBoard, Board, ChurnBoard, Counter, Group, Herding, Reasons},
-    delay::{Delays, LastDelays},
+    board::{AskBoard, Board, ChurnBoard, Group},
     fill::{Installer, labels},
-    ledger::{Ledger, Outcome},
+    ledger::Ledger,
     plan::Plan,
     resource::Kind,
     scenario::{
-        Scenario,
-        workload::{Churn, Start, Watching, Workload},
+        MAX_SELECTED, Scenario,
+        workload::{Churn, Watching, Workload},
     },
     target::Target,
     transport::{Windows, open},
 };
 
-/// Watches of a workload that are being opened at once, unless it is about that.
-const OPENING: usize = 256;
+/// Most objects that selectors are compared with before anything is sent: some ten seconds.
+const MAX_LOOKS: u64 = 200_000_000;
 
 /// A run before its beginning.
 pub(super) struct Stage {
@@ -66,14 +65,13 @@ impl Stage {
         for workload in &scenario.workloads {
             if let Workload::Churn(churn) = workload {
                 let (begin, end) = scenario.span(&churn.phases);
-                let graceful = churn.resource.kind == Some(Kind::Pod);
-                plan.add(churn.objects, churn.updates, churn.rate, end - begin, graceful);
+                plan.add(churn.objects, churn.updates, churn.rate, end - begin);
                 let first = audiences.objects().len();
                 add_objects(&mut audiences, churn, &installer, &run);
                 let added = &audiences.objects()[first..];
                 namespaces.extend(added.iter().map(|it| it.key.namespace().to_owned()));
                 kinds.extend(churn.resource.kind);
-                churns.push(Arc::new(churn_board(churn, scenario)));
+                churns.push(Arc::new(ChurnBoard::new(churn.clone(), scenario.protocol)));
             }
         }
         for fill in &scenario.fill {
@@ -89,16 +87,17 @@ impl Stage {
         namespaces.remove("");
         let ledger = Arc::new(Ledger::new(plan));
         let (mut groups, mut members) = (Vec::new(), Vec::new());
+        let mut effort = Effort::default();
         for workload in &scenario.workloads {
             if let Workload::Watchers(spec) | Workload::Informers(spec) = workload {
-                let of_group = select(spec, &audiences, &run)?;
+                let of_group = select(spec, &audiences, &run, &mut effort)?;
                 let informers = matches!(workload, Workload::Informers(_));
                 groups.push(Arc::new(group(scenario, spec, informers, &of_group, &ledger.plan)));
                 members.push(of_group);
             }
         }
         let askings = asking_boards(scenario);
-        let board = Arc::new(Board { run, ledger, churns, groups, askings });
+        let board = Arc::new(Board { run, ledger, churns, groups, askings, made: Instant::now() });
         Ok(Self {
             target: Arc::clone(target),
             defines: kinds.contains(&Kind::Sample),
@@ -118,6 +117,11 @@ impl Stage {
         from.is_empty() || *from == self.scenario.phases[0].name
     }
 
+    /// A group's name.
+    pub(super) fn name(&self, group: usize) -> &str {
+        &self.board.groups[group].spec.name
+    }
+
     /// What CPU time is divided by: events delivered, or answers where there are no watches.
     pub(super) fn work(&self) -> u64 {
         if self.board.groups.is_empty() {
@@ -126,37 +130,14 @@ impl Stage {
             self.board.groups.iter().map(|it| it.deliveries.count()).sum()
         }
     }
-
-    /// How many events each group that began first must have been sent by now.
-    pub(super) fn expected(&self) -> Vec<u64> {
-        let mut expected = vec![0; self.board.groups.len()];
-        let ledger = &self.board.ledger;
-        for churn in ledger.plan.churns() {
-            let writes = (0..churn.writes).map(|index| churn.write(index));
-            let done = writes.filter(|write| matches!(ledger.outcome(*write), Outcome::Done(_)));
-            for write in done {
-                for (index, group) in self.board.groups.iter().enumerate() {
-                    if self.begins_first(index) && !group.informers {
-                        expected[index] += u64::from(group.watchers_of[write.slot as usize]);
-                    }
-                }
-            }
-        }
-        expected
-    }
 }
 
 /// The boards of the workloads of requests.
 fn asking_boards(scenario: &Scenario) -> Vec<Arc<AskBoard>> {
     let askings = scenario.workloads.iter().filter_map(|workload| match workload {
-        Workload::ListStorm(spec) | Workload::Gets(spec) => Some(Arc::new(AskBoard {
-            protocol: spec.protocol.unwrap_or(scenario.protocol),
-            spec: spec.clone(),
-            latency: Delays::new(),
-            answers: Counter::default(),
-            bytes: Counter::default(),
-            failures: Reasons::default(),
-        })),
+        Workload::ListStorm(spec) | Workload::Gets(spec) => {
+            Some(Arc::new(AskBoard::new(spec.clone(), scenario.protocol)))
+        }
         _ => None,
     });
     askings.collect()
@@ -181,19 +162,43 @@ fn add_objects(audiences: &mut Audiences, churn: &Churn, installer: &Installer, 
     }
 }
 
-fn churn_board(churn: &Churn, scenario: &Scenario) -> ChurnBoard {
-    ChurnBoard {
-        spec: churn.clone(),
-        protocol: churn.protocol.unwrap_or(scenario.protocol),
-        started: OnceLock::new(),
-        latency: Delays::new(),
-        succeeded: Counter::default(),
-        failures: Reasons::default(),
+/// What it takes to know what the watches select, of all workloads together.
+#[derive(Default)]
+struct Effort {
+    /// Objects looked at.
+    looks: u64,
+    /// Objects selected, by each watch.
+    selected: u64,
+}
+
+impl Effort {
+    /// Adds to it, as far as it is bounded.
+    fn add(&mut self, looks: usize, selected: usize) -> Result<(), String> {
+        self.looks += looks as u64;
+        self.selected += selected as u64;
+        if self.looks > MAX_LOOKS {
+            return Err(format!(
+                "which objects the watches select takes more than {MAX_LOOKS} comparisons: give the \
+                 selector an equality of name, node, namespace or label, or have fewer objects"
+            ));
+        }
+        if self.selected > MAX_SELECTED {
+            return Err(format!(
+                "the watches select more than {MAX_SELECTED} objects together: have fewer watches or \
+                 fewer objects of churns"
+            ));
+        }
+        Ok(())
     }
 }
 
 /// What each watch of a workload selects; equal selections are found once.
-fn select(spec: &Watching, audiences: &Audiences, run: &str) -> Result<Vec<Member>, RunError> {
+fn select(
+    spec: &Watching,
+    audiences: &Audiences,
+    run: &str,
+    effort: &mut Effort,
+) -> Result<Vec<Member>, RunError> {
     let failed = |reason| RunError::Selector { workload: spec.name.clone(), reason };
     let templates = [&spec.namespace, &spec.label_selector, &spec.field_selector];
     let mut known: HashMap<[Option<String>; 3], Member> = HashMap::new();
@@ -201,6 +206,7 @@ fn select(spec: &Watching, audiences: &Audiences, run: &str) -> Result<Vec<Membe
         .map(|number| {
             let texts = templates.map(|it| it.as_ref().map(|it| it.render(number, run)));
             if let Some(member) = known.get(&texts) {
+                effort.add(0, member.audience.len()).map_err(failed)?;
                 return Ok(member.clone());
             }
             let [namespace, label_selector, field_selector] = texts.clone();
@@ -210,7 +216,10 @@ fn select(spec: &Watching, audiences: &Audiences, run: &str) -> Result<Vec<Membe
                 label_selector.as_deref(),
                 field_selector.as_deref(),
             );
-            let audience = audiences.of(&selection.map_err(failed)?).into();
+            let selection = selection.map_err(failed)?;
+            effort.add(audiences.looks(&selection), 0).map_err(failed)?;
+            let audience: Arc<[u32]> = audiences.of(&selection).into();
+            effort.add(0, audience.len()).map_err(failed)?;
             let member = Member { namespace, label_selector, field_selector, audience };
             known.insert(texts, member.clone());
             Ok(member)
@@ -231,29 +240,42 @@ fn group(
             watchers_of[*slot as usize] += 1;
         }
     }
-    let herded = scenario.workloads.iter().any(|other| match other {
+    let mut group =
+        Group::new(spec.clone(), informers, scenario.protocol, watchers_of, plan.writes());
+    group.herded = scenario.workloads.iter().any(|other| match other {
         Workload::ReconnectHerd(herd) => herd.workload == spec.name,
         _ => false,
     });
-    Group {
-        spec: spec.clone(),
-        informers,
-        start: spec.start.unwrap_or(if informers { Start::List } else { Start::Now }),
-        protocol: spec.protocol.unwrap_or(scenario.protocol),
-        watchers_of,
-        delay: Delays::new(),
-        last_watcher: LastDelays::new(plan.writes()),
-        sync: Delays::new(),
-        reopen: Delays::new(),
-        opened: Counter::default(),
-        synced: Counter::default(),
-        broken: Counter::default(),
-        deliveries: Counter::default(),
-        prompt: Counter::default(),
-        foreign: Counter::default(),
-        bytes: Counter::default(),
-        herd: watch::Sender::new(Herding::none()),
-        herded,
-        opening: Semaphore::new(if informers { spec.count as usize } else { OPENING }),
+    group
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{resource::Resource, scenario::template::Template};
+
+    #[test]
+    fn what_watches_select_is_bounded_before_it_is_looked_for() {
+        let mut effort = Effort::default();
+        assert_eq!(effort.add(MAX_LOOKS as usize, MAX_SELECTED as usize), Ok(()));
+        assert!(effort.add(0, 1).unwrap_err().contains("select more than 250000000"));
+        let mut effort = Effort::default();
+        assert!(effort.add(MAX_LOOKS as usize + 1, 0).unwrap_err().contains("an equality of name"));
+        // So many watches by name look at one object each, and at nothing more.
+        let mut audiences = Audiences::default();
+        for number in 0..1_000 {
+            audiences.push(SlotObject {
+                kind: Kind::ConfigMap,
+                key: ObjectKey::new("ns", &format!("run-{number}")),
+                labels: Vec::new(),
+                node: "".into(),
+            });
+        }
+        let mut spec = Watching::new("watches", 1_000, Resource::of(Kind::ConfigMap));
+        spec.field_selector = Template::parse("metadata.name={run}-{i}").ok();
+        let mut effort = Effort::default();
+        let members = select(&spec, &audiences, "run", &mut effort).unwrap();
+        assert_eq!((effort.looks, effort.selected), (1_000, 1_000));
+        assert_eq!(*members[7].audience, [7]);
     }
 }

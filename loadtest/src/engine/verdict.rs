@@ -1,25 +1,29 @@
 //! The end of a run: the server's state, every watcher's verdict, the report.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Deserialize;
 
-use super::{Run, RunError, opening::Watched};
+use super::{Run, opening::Watched};
 use crate::{
     accounting::Costs,
     audience::RUN_LABEL,
     board::{AskBoard, ChurnBoard, Group},
-    calls::Reading,
     event::MARK_ANNOTATION,
     fill::Filled,
     history::{Faults, Final},
     ledger::Outcome,
+    paging::Paging,
     plan::Write,
     report::{AskReport, ChurnReport, GroupReport, PhaseReport, RunReport},
     resource::Resource,
     sampler::Series,
-    scenario::workload::Representation,
-    transport::{Windows, exchange, open},
+    transport::{TransportError, Windows, open},
+    watcher::Progress,
 };
 
 /// Longest for one page of the final state.
@@ -38,77 +42,54 @@ pub(super) struct Ended {
     pub(super) series: Series,
 }
 
+/// An object's own metadata, as far as the end needs it.
 #[derive(Deserialize)]
-struct List {
-    #[serde(default)]
-    metadata: ListMetadata,
-    /// `null` in an empty list of metadata.
-    #[serde(default)]
-    items: Option<Vec<Item>>,
-}
-
-#[derive(Default, Deserialize)]
-struct ListMetadata {
-    #[serde(default, rename = "continue")]
-    token: String,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    metadata: ItemMetadata,
-}
-
-#[derive(Deserialize)]
-struct ItemMetadata {
+struct Marked {
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
 
 impl Run<'_> {
-    /// What the watchers should have seen: from the ledger, and from the server by a connection of
-    /// its own, as one that was there before may have died under load.
-    pub(super) async fn known(&self) -> Result<Final, RunError> {
+    /// What the watchers should have seen: from the ledger, and from the server.
+    pub(super) async fn known(&self) -> Final {
         let ledger = Arc::clone(&self.stage.board.ledger);
-        let slots = ledger.plan.slots();
-        let mut state = vec![None; slots as usize];
-        let kinds: std::collections::BTreeSet<_> =
+        let begun = (0..ledger.plan.slots()).map(|slot| ledger.begun(slot)).collect();
+        let state = self.state().await.map_err(|error| {
+            self.problem(format!("the server's state at the end could not be read: {error}"));
+        });
+        Final { ledger, begun, state: state.ok() }
+    }
+
+    /// The generation of each slot's object on the server, by a connection of its own, as one that
+    /// was there before may have died under load.
+    async fn state(&self) -> Result<Vec<Option<u32>>, TransportError> {
+        let run = &self.stage.board.run;
+        let mut state = vec![None; self.stage.board.ledger.plan.slots() as usize];
+        let kinds: BTreeSet<_> =
             self.stage.board.churns.iter().filter_map(|it| it.spec.resource.kind).collect();
         let transport = open(&self.stage.target, self.stage.scenario.protocol, Windows::LIST);
         for kind in kinds {
             let connection = transport.connect().await?;
-            let resource = Resource::of(kind);
-            let selector = format!("{RUN_LABEL}={}", self.stage.board.run);
-            let reading = Reading {
-                resource: &resource,
-                namespace: None,
-                label_selector: Some(&selector),
-                field_selector: None,
-                representation: Representation::Metadata,
-                gzip: false,
+            let selector = format!("{RUN_LABEL}={run}");
+            let paging = Paging {
+                connection: &*connection,
+                resource: &Resource::of(kind),
+                label_selector: &selector,
+                page: PAGE,
+                patience: PATIENCE,
             };
-            let mut token = String::new();
-            loop {
-                let call = reading.list(Some(PAGE), &token, None);
-                let body = exchange(&*connection, call, PATIENCE).await?;
-                let list: List = serde_json::from_slice(&body)
-                    .map_err(crate::transport::TransportError::Form)?;
-                for item in list.items.iter().flatten() {
-                    let mark = item.metadata.annotations.get(MARK_ANNOTATION);
-                    let write = mark.and_then(|mark| Write::from_mark(&self.stage.board.run, mark));
-                    if let Some(write) = write
-                        && let Some(place) = state.get_mut(write.slot as usize)
-                    {
-                        *place = Some(write.generation);
-                    }
+            let take = |item: Marked| {
+                let mark = item.annotations.get(MARK_ANNOTATION);
+                let write = mark.and_then(|mark| Write::from_mark(run, mark));
+                if let Some(write) = write
+                    && let Some(place) = state.get_mut(write.slot as usize)
+                {
+                    *place = Some(write.generation);
                 }
-                token = list.metadata.token;
-                if token.is_empty() {
-                    break;
-                }
-            }
+            };
+            paging.metadata(take).await?;
         }
-        let begun = (0..slots).map(|slot| ledger.begun(slot)).collect();
-        Ok(Final { ledger, begun, state })
+        Ok(state)
     }
 
     pub(super) fn report(&self, ended: Ended) -> RunReport {
@@ -118,10 +99,17 @@ impl Run<'_> {
         let mut found: Vec<_> = board.groups.iter().map(|_| Found::default()).collect();
         for Watched { group, watcher, broken } in watchers {
             let of_group = &mut found[group];
-            let began = watcher.opened > 0;
+            of_group.begun += 1;
             of_group.reopened += watcher.opened.saturating_sub(1);
-            of_group.not_begun += u64::from(!began && broken.is_none());
-            if began || broken.is_some() {
+            let progress = watcher.progress();
+            if broken.is_none() {
+                of_group.waiting += u64::from(progress == Progress::Waiting);
+                // A slow reader may take longer than the run for its initial state.
+                of_group.syncing +=
+                    u64::from(progress == Progress::Syncing && !watcher.identity.slow);
+            }
+            // Of one that is not synced nothing was due yet, unless it gave up.
+            if progress == Progress::Synced || broken.is_some() {
                 let faults = watcher.history.finish(&known, watcher.identity.slow);
                 of_group.faulty += u64::from(!faults.none());
                 of_group.faults.add(&faults);
@@ -132,27 +120,27 @@ impl Run<'_> {
                 *reasons.entry(if full { "others".to_owned() } else { reason }).or_default() += 1;
             }
         }
-        let seconds = costs.seconds;
         let groups = board.groups.iter().zip(found);
-        let watches = groups.map(|(group, found)| self.group(group, found, seconds)).collect();
+        let watches = groups.map(|(group, found)| self.group(group, found)).collect();
         let churns = board.churns.iter().enumerate();
         RunReport {
             server: stage.target.endpoint().label().to_string(),
             scenario: stage.scenario.clone(),
             run: board.run.clone(),
             interrupted: self.stop.is_cancelled(),
+            problems: self.problems.lock().iter().cloned().collect(),
             filled,
             open_seconds,
             watches,
             writes: churns.map(|(index, churn)| self.churn(index, churn)).collect(),
-            requests: board.askings.iter().map(|it| asking(it, seconds)).collect(),
+            requests: board.askings.iter().map(|it| asking(it)).collect(),
             phases,
             costs,
             series,
         }
     }
 
-    fn group(&self, group: &Group, found: Found, seconds: f64) -> GroupReport {
+    fn group(&self, group: &Group, found: Found) -> GroupReport {
         let plan = &self.stage.board.ledger.plan;
         // Which slot a position is of.
         let watchers = |position: u64| {
@@ -174,14 +162,18 @@ impl Run<'_> {
             protocol: group.protocol,
             connections: group.spec.count.div_ceil(group.spec.streams(group.protocol)),
             synced: group.synced.count(),
-            not_begun: found.not_begun,
+            // Those of a workload that did not begin at all were not even made.
+            not_begun: u64::from(group.spec.count) - found.begun + found.waiting,
+            not_synced: found.syncing,
+            refused: group.refused.all(),
             reopened: found.reopened,
             broken: found.broken,
             faulty: found.faulty,
             faults: found.faults,
             deliveries,
-            deliveries_per_second: deliveries as f64 / seconds.max(0.001),
+            deliveries_per_second: per_second(deliveries, group.span(&self.stage.board)),
             foreign: group.foreign.count(),
+            touched: group.touched.count(),
             bytes: group.bytes.count(),
             delay: group.delay.summary(),
             delay_steps: group.delay.steps(),
@@ -198,12 +190,14 @@ impl Run<'_> {
         let begun = (0..plan.writes)
             .filter(|index| ledger.outcome(plan.write(*index)) != Outcome::NotBegun)
             .count() as u64;
+        let (succeeded, failed) = (churn.succeeded.count(), churn.failures.count());
         ChurnReport {
             name: churn.spec.name.clone(),
             due: plan.writes,
             attempted: begun,
-            succeeded: churn.succeeded.count(),
-            failed: begun - churn.succeeded.count().min(begun),
+            succeeded,
+            failed,
+            cut_off: begun.saturating_sub(succeeded + failed),
             failures: churn.failures.all(),
             latency: churn.latency.summary(),
             steps: churn.latency.steps(),
@@ -211,14 +205,17 @@ impl Run<'_> {
     }
 }
 
-fn asking(board: &AskBoard, seconds: f64) -> AskReport {
+fn asking(board: &AskBoard) -> AskReport {
     let answers = board.answers.count();
     AskReport {
         name: board.spec.name.clone(),
         protocol: board.protocol,
         clients: board.spec.clients,
+        due: board.due.count(),
         answers,
-        answers_per_second: answers as f64 / seconds.max(0.001),
+        failed: board.failures.count(),
+        unanswered: board.unanswered.count(),
+        answers_per_second: per_second(answers, board.span.get().copied().unwrap_or_default()),
         bytes: board.bytes.count(),
         latency: board.latency.summary(),
         steps: board.latency.steps(),
@@ -226,11 +223,19 @@ fn asking(board: &AskBoard, seconds: f64) -> AskReport {
     }
 }
 
+/// Zero of what took no time.
+fn per_second(count: u64, span: Duration) -> f64 {
+    if span.is_zero() { 0.0 } else { count as f64 / span.as_secs_f64() }
+}
+
 /// What the watchers of one group found.
 #[derive(Default)]
 struct Found {
+    /// Watchers that were made.
+    begun: u64,
     reopened: u64,
-    not_begun: u64,
+    waiting: u64,
+    syncing: u64,
     broken: BTreeMap<String, u64>,
     faulty: u64,
     faults: Faults,

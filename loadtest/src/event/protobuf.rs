@@ -3,7 +3,11 @@
 //! Field numbers: `generated.proto` of `k8s.io/apimachinery` `meta/v1` and `runtime`. Messages are
 //! passed over by their lengths; nothing of `spec` and `status` is looked into.
 
-use super::{BadEvent, INITIAL_END_ANNOTATION, MARK_ANNOTATION, Scanned};
+use super::{
+    BadEvent, INITIAL_END_ANNOTATION, MARK_ANNOTATION, Scanned,
+    frames::LONGEST,
+    list::{ListMetadata, Part},
+};
 
 const MAGIC: &[u8] = b"k8s\0";
 
@@ -50,30 +54,113 @@ pub fn status(frame: &[u8]) -> Scan<(u16, String)> {
     Ok((code, message))
 }
 
-/// A list's `resourceVersion` and `continue`, from a beginning of it that holds its metadata.
-///
-/// # Errors
-/// When the metadata is not there.
-pub fn list(head: &[u8]) -> Scan<(&str, &str)> {
-    let envelope = head.strip_prefix(MAGIC).ok_or(BadEvent::Shape("without k8s prefix"))?;
-    let (_, rest) = first(envelope, 1)?;
-    // The list itself is longer than the beginning of it; only its own start is needed.
-    let mut rest = Fields(rest);
-    let (key, _) = (rest.varint()?, rest.varint()?);
-    if key != 0x12 {
-        return Err(BadEvent::Shape("without a raw object"));
+/// Where in a list in Protobuf the reader is.
+#[derive(Debug, Default)]
+pub(super) struct ListPlace {
+    begun: bool,
+    /// Bytes of the list itself that are to come; `None` outside of it.
+    inside: Option<u64>,
+    /// Bytes of a field that are to be passed over.
+    skip: u64,
+}
+
+impl ListPlace {
+    pub(super) const fn within(&self) -> bool {
+        self.skip > 0 || matches!(self.inside, Some(1..))
     }
-    let (metadata, _) = first(rest.0, 1)?;
-    let (mut version, mut token) = ("", "");
-    let mut fields = Fields(metadata);
+
+    /// Reads what of `kept` is whole, and takes it away.
+    pub(super) fn push(
+        &mut self,
+        kept: &mut Vec<u8>,
+        items: bool,
+        take: &mut impl FnMut(Part<'_>),
+    ) -> Scan<()> {
+        let mut rest = &kept[..];
+        while let Some(read) = self.next(rest, items, take)? {
+            rest = &rest[read..];
+        }
+        let read = kept.len() - rest.len();
+        kept.drain(..read);
+        Ok(())
+    }
+
+    /// Reads one field, or what there is of one that is not wanted; gives how long that was, and
+    /// `None` if more must come before.
+    fn next(
+        &mut self,
+        bytes: &[u8],
+        items: bool,
+        take: &mut impl FnMut(Part<'_>),
+    ) -> Scan<Option<usize>> {
+        if self.skip > 0 {
+            let passed = self.skip.min(bytes.len() as u64);
+            self.pass(passed)?;
+            self.skip -= passed;
+            return Ok((passed > 0).then_some(passed as usize));
+        }
+        if !self.begun {
+            let Some(magic) = bytes.get(..MAGIC.len()) else { return Ok(None) };
+            if magic != MAGIC {
+                return Err(BadEvent::Shape("without k8s prefix"));
+            }
+            self.begun = true;
+            return Ok(Some(MAGIC.len()));
+        }
+        // A key and a length have at most ten bytes each.
+        let mut fields = Fields(bytes);
+        let (key, length) = match (fields.varint(), fields.varint()) {
+            (Ok(key), Ok(length)) => (key, length),
+            _ if bytes.len() < 20 => return Ok(None),
+            _ => return Err(BadEvent::Shape("no field of a list")),
+        };
+        if key & 7 != 2 {
+            return Err(BadEvent::Shape("a field of a list without a length"));
+        }
+        let head = bytes.len() - fields.0.len();
+        let inside = self.inside.is_some_and(|left| left > 0);
+        match (inside, key >> 3) {
+            (false, 2) => self.inside = Some(length),
+            (true, number @ (1 | 2)) if number == 1 || items => {
+                let length = usize::try_from(length).ok().filter(|it| *it <= LONGEST);
+                let length = length.ok_or(BadEvent::TooLong)?;
+                let Some(field) = fields.0.get(..length) else { return Ok(None) };
+                take(list_part(number, field)?);
+                self.pass((head + length) as u64)?;
+                return Ok(Some(head + length));
+            }
+            _ => {
+                self.pass(head as u64)?;
+                self.skip = length;
+            }
+        }
+        Ok(Some(head))
+    }
+
+    fn pass(&mut self, bytes: u64) -> Scan<()> {
+        if let Some(left) = self.inside.as_mut().filter(|left| **left > 0) {
+            let rest = left.checked_sub(bytes);
+            *left = rest.ok_or(BadEvent::Shape("a field that is longer than its list"))?;
+        }
+        Ok(())
+    }
+}
+
+fn list_part(number: u64, field: &[u8]) -> Scan<Part<'_>> {
+    if number == 2 {
+        let mut found = Scanned::default();
+        read_metadata(first(field, 1)?.0, &mut found)?;
+        return Ok(Part::Item(found));
+    }
+    let (mut metadata, mut fields) = (ListMetadata::default(), Fields(field));
     while let Some((number, value)) = fields.next()? {
         match (number, value) {
-            (2, Value::Bytes(bytes)) => version = text(bytes)?,
-            (3, Value::Bytes(bytes)) => token = text(bytes)?,
+            (2, Value::Bytes(bytes)) => text(bytes)?.clone_into(&mut metadata.revision),
+            (3, Value::Bytes(bytes)) => text(bytes)?.clone_into(&mut metadata.token),
             _ => {}
         }
     }
-    Ok((version, token))
+    Ok(Part::Metadata(metadata))
 }
 
 fn split(frame: &[u8]) -> Scan<(&str, &[u8])> {
@@ -174,7 +261,7 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::list::ListReader, *};
 
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         let mut out = vec![number << 3 | 2];
@@ -211,8 +298,34 @@ mod tests {
         let gone = [field(3, b"too old"), vec![6 << 3, 0x9a, 0x03]].concat();
         let frame = [field(1, b"ERROR"), field(2, &field(1, &object(&gone)))].concat();
         assert_eq!(status(&frame).unwrap(), (410, "too old".to_owned()));
+    }
+
+    #[test]
+    fn reads_lists_however_they_arrive() {
+        let annotation = [field(1, MARK_ANNOTATION.as_bytes()), field(2, b"r/1/2")].concat();
+        let item = [field(1, b"name"), field(6, b"7"), field(12, &annotation)].concat();
+        let item = [field(1, &item), field(2, &[9; 300])].concat();
         let metadata = [field(2, b"9"), field(3, b"abc")].concat();
-        let whole = object(&[field(1, &metadata), field(2, &[0; 500])].concat());
-        assert_eq!(list(&whole[..60]).unwrap(), ("9", "abc"));
+        let raw = [field(1, &metadata), field(2, &item), field(2, &item)].concat();
+        let list = [object(&raw), field(3, b""), field(4, b"x")].concat();
+        for (size, items) in [(1, true), (2, false), (7, true), (100, false), (5000, true)] {
+            let mut reader = ListReader::new(true, items);
+            let (mut marks, mut found) = (Vec::new(), ListMetadata::default());
+            for chunk in list.chunks(size) {
+                let take = |part: Part<'_>| match part {
+                    Part::Item(item) => marks.push(item.mark.map(ToOwned::to_owned)),
+                    Part::Metadata(metadata) => found = metadata,
+                };
+                reader.push(chunk, take).unwrap();
+            }
+            assert!(!reader.within(), "{size}");
+            assert_eq!((found.revision.as_str(), found.token.as_str()), ("9", "abc"));
+            let mark = Some("r/1/2".to_owned());
+            assert_eq!(marks, vec![mark; if items { 2 } else { 0 }]);
+            let mut cut = ListReader::new(true, items);
+            cut.push(&list[..80], |_| {}).unwrap();
+            assert!(cut.within());
+        }
+        assert!(ListReader::new(true, true).push(b"{\"a\":1}", |_| {}).is_err());
     }
 }

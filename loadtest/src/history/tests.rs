@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Faults, Final, History, Seen};
+use super::{Faults, Final, History, Seen, Sight};
 use crate::{
     ledger::Ledger,
     plan::{Operation, Plan, Write},
@@ -11,7 +11,7 @@ const BASE: u64 = 100;
 
 fn plan() -> Plan {
     let mut plan = Plan::default();
-    plan.add(SLOTS, 3, 100.0, Duration::from_secs(2), false);
+    plan.add(SLOTS, 3, 100.0, Duration::from_secs(2));
     plan
 }
 
@@ -44,7 +44,7 @@ fn known(uncertain: &[Write]) -> Final {
         state[write.slot as usize] = (!deleted).then_some(write.generation);
     }
     let begun = (0..SLOTS).map(|slot| ledger.begun(slot)).collect();
-    Final { ledger: Arc::new(ledger), begun, state }
+    Final { ledger: Arc::new(ledger), begun, state: Some(state) }
 }
 
 fn history(audience: &[u32]) -> History {
@@ -133,7 +133,7 @@ fn a_wrong_type_an_invented_write_and_a_leak_are_found() {
     own.insert(5, events()[2]);
     assert_eq!(check_of(history(&[1, 4]), &own, &[]).wrong, 1);
     let stranger = Seen { mark: Write { slot: 99, generation: 0 }, ..events()[0] };
-    assert_eq!(history(&[0, 1, 2, 3, 4, 5]).see(stranger), None);
+    assert_eq!(history(&[0, 1, 2, 3, 4, 5]).see(stranger), Sight::Nothing);
 }
 
 #[test]
@@ -157,21 +157,95 @@ fn a_watch_that_begins_among_writes_must_see_the_later_ones() {
     }
 }
 
-#[test]
-fn an_initial_state_is_where_the_history_goes_on() {
-    let begin = 100;
+/// What a list shows that is made before the event of this number.
+fn state(begin: usize) -> Vec<Seen> {
+    let before = &events()[..begin];
+    let last = |slot| before.iter().rev().find(|it| it.mark.slot == slot).copied();
+    let alive = (0..SLOTS).rev().filter_map(last).filter(|it| it.operation != Operation::Delete);
+    alive.map(|seen| Seen { operation: Operation::Create, ..seen }).collect()
+}
+
+/// A watch that is shown a state, and all events from this number on.
+fn with_state(state: &[Seen], begin: usize, known: &Final) -> Faults {
     let mut history = history(&[0, 1, 2, 3, 4, 5]);
     history.begin_with_state();
-    for slot in (0..SLOTS).rev() {
-        let before = events()[..begin].iter().rev().find(|it| it.mark.slot == slot).copied();
-        let last = before.filter(|it| it.operation != Operation::Delete);
-        if let Some(last) = last {
-            assert_eq!(history.see(Seen { operation: Operation::Create, ..last }), None);
-        }
+    for seen in state {
+        assert_eq!(history.see(*seen), Sight::Nothing);
     }
     history.bookmark(BASE + begin as u64 - 1, true);
     assert!(!history.is_initial());
-    assert_eq!(check_of(history, &events()[begin..], &[]), Faults::default());
+    for seen in &events()[begin..] {
+        history.see(*seen);
+    }
+    history.finish(known, false)
+}
+
+#[test]
+fn an_initial_state_is_where_the_history_goes_on() {
+    for begin in [1, 50, 100, 150] {
+        assert_eq!(with_state(&state(begin), begin, &known(&[])), Faults::default(), "{begin}");
+    }
+}
+
+#[test]
+fn an_initial_state_that_is_not_whole_or_not_of_its_time_is_found() {
+    let begin = 100;
+    let one = Faults { initial: 1, ..Faults::default() };
+    let sure = |seen: &Seen| {
+        let next = Write { generation: seen.mark.generation + 1, ..seen.mark };
+        plan().operation(next) == Operation::Update
+    };
+    let place = state(begin).iter().position(sure).unwrap();
+    let mut lacking = state(begin);
+    let lacked = lacking.remove(place);
+    assert_eq!(with_state(&lacking, begin, &known(&[])), one);
+    assert_eq!(with_state(&lacking, begin, &known(&[lacked.mark])), Faults::default());
+    assert!(with_state(&[], begin, &known(&[])).initial > 1);
+    let mut stale = state(begin);
+    stale[place].mark.generation -= 1;
+    assert!(with_state(&stale, begin, &known(&[])).initial == 1);
+    let mut twice = state(begin);
+    twice.push(twice[place]);
+    assert_eq!(with_state(&twice, begin, &known(&[])), one);
+    let mut early = state(1);
+    early.push(Seen { operation: Operation::Create, ..events()[1] });
+    assert!(with_state(&early, 1, &known(&[])).initial == 1, "an object that was not there yet");
+}
+
+#[test]
+fn who_never_had_the_whole_state_has_lost_nothing() {
+    let mut unfinished = history(&[0, 1, 2, 3, 4, 5]);
+    unfinished.begin_with_state();
+    for seen in &state(100)[..2] {
+        unfinished.see(*seen);
+    }
+    assert_eq!(unfinished.finish(&known(&[]), false), Faults::default());
+}
+
+#[test]
+fn a_deletion_of_an_object_that_an_earlier_life_left_is_not_lost() {
+    let mut plan = Plan::default();
+    plan.add(1, 0, 1.0, Duration::from_secs(5));
+    let ledger = Ledger::new(plan);
+    let write = |generation| Write { slot: 0, generation };
+    // Created, not deleted, so not created again, deleted, created.
+    let outcomes =
+        [(0, Some(Some(10))), (1, None), (2, None), (3, Some(None)), (4, Some(Some(14)))];
+    for (generation, outcome) in outcomes {
+        ledger.begin(write(generation));
+        if let Some(revision) = outcome {
+            ledger.done(write(generation), revision);
+        }
+    }
+    let ledger = Arc::new(ledger);
+    let mut history = History::new(Arc::clone(&ledger), [0].into());
+    for (generation, operation, revision) in
+        [(0, Operation::Create, 10), (0, Operation::Delete, 13), (4, Operation::Create, 14)]
+    {
+        history.see(Seen { mark: write(generation), operation, revision });
+    }
+    let known = Final { ledger, begun: vec![5], state: Some(vec![Some(4)]) };
+    assert_eq!(history.finish(&known, false), Faults::default());
 }
 
 #[test]
@@ -199,9 +273,9 @@ fn foreign_events_and_bookmarks_must_rise_too() {
 }
 
 #[test]
-fn the_update_that_announces_a_pods_deletion_is_no_duplicate_but_a_replay_of_it_is() {
+fn what_others_do_to_an_object_is_no_duplicate_but_a_repeat_is() {
     let mut plan = Plan::default();
-    plan.add(1, 1, 1.0, Duration::from_secs(3), true);
+    plan.add(1, 1, 1.0, Duration::from_secs(3));
     let seen = |generation, operation, revision| Seen {
         mark: Write { slot: 0, generation },
         operation,
@@ -210,20 +284,21 @@ fn the_update_that_announces_a_pods_deletion_is_no_duplicate_but_a_replay_of_it_
     let ledger = Arc::new(Ledger::new(plan));
     let events = [
         seen(0, Operation::Create, 10),
-        seen(1, Operation::Update, 11),
+        seen(0, Operation::Update, 11),
         seen(1, Operation::Update, 12),
-        seen(1, Operation::Delete, 13),
+        // As the API server announces the deletion of a pod.
+        seen(1, Operation::Update, 13),
+        seen(1, Operation::Delete, 14),
     ];
-    let faults = |events: &[Seen]| {
+    let check = |events: &[Seen]| {
         let mut history = History::new(Arc::clone(&ledger), [0].into());
-        for seen in events {
-            history.see(*seen);
-        }
-        history.faults
+        let sights: Vec<_> = events.iter().map(|seen| history.see(*seen)).collect();
+        (sights.iter().filter(|sight| **sight == Sight::Foreign).count(), history.faults)
     };
-    assert_eq!(faults(&events), Faults::default());
-    let replay = [&events[..3], &events[2..]].concat();
-    assert_eq!(faults(&replay), Faults { duplicate: 1, ..Faults::default() });
-    let replay = [&events[..2], &events[1..]].concat();
-    assert_eq!(faults(&replay), Faults { duplicate: 1, ..Faults::default() });
+    assert_eq!(check(&events), (2, Faults::default()));
+    for repeated in 1..events.len() {
+        let replay = [&events[..repeated], &events[repeated - 1..]].concat();
+        let faults = Faults { duplicate: 1, ..Faults::default() };
+        assert_eq!(check(&replay), (2, faults), "{repeated}");
+    }
 }

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    GroupReport, RunReport,
+    GroupReport, RunReport, Verdict,
     plot::{Line, Plot, bars, ranges, short},
 };
 use crate::{
@@ -45,7 +45,13 @@ pub fn comparison(comparison: &Comparison) -> String {
         &html! {
             h1 { (first.scenario.name) }
             p.soft { "A " (comparison.servers[0]) " and B " (comparison.servers[1]) " in turn, " (comparison.rounds.len()) " rounds" }
-            p { (verdict(comparison.passed(), false)) }
+            p { (verdict(comparison.verdict(), false)) }
+            @for problem in &comparison.problems { p.bad { (problem) } }
+            @for (round, sides) in comparison.rounds.iter().enumerate() {
+                @for (side, report) in ["A", "B"].iter().zip(sides) {
+                    (cautions(report, &format!("Round {} {side}: ", round + 1)))
+                }
+            }
             h2 { "B to A" }
             (ranges("B ÷ A, from the least to the greatest round; the dot is the median", &named))
             div.scroll { table {
@@ -58,22 +64,22 @@ pub fn comparison(comparison: &Comparison) -> String {
                 @for (side, report) in [("A", a), ("B", b)] {
                     h2 { "Side " (side) ", the last round: " (report.server) }
                     (tiles(report))
-                    (cautions(&report.costs))
                     (body(report))
                 }
             }
             h2 { "All rounds" }
             div.scroll { table {
-                tr { th { "round" } th { "deliveries" } th { "first server, CPU s" } th { "own CPU s" } th { "faulty watchers" } th { "verdict" } }
+                tr { th { "round" } th { "deliveries" } th { "first server, CPU s" } th { "all servers, CPU s" } th { "own CPU s" } th { "faulty watchers" } th { "verdict" } }
                 @for (round, sides) in comparison.rounds.iter().enumerate() {
                     @for (side, report) in ["A", "B"].iter().zip(sides) {
                         tr {
                             td { (round + 1) " " (side) }
                             td { (report.deliveries()) }
                             td { (report.costs.servers.first().map_or_else(|| "–".to_owned(), |it| short(it.cpu_seconds))) }
+                            td { @if report.costs.servers.is_empty() { "–" } @else { (short(report.costs.servers.iter().map(|it| it.cpu_seconds).sum())) } }
                             td { (short(report.costs.own.cpu_seconds)) }
                             td { (report.watches.iter().map(|it| it.faulty).sum::<u64>()) }
-                            td { (verdict(report.passed(), report.interrupted)) }
+                            td { (verdict(report.verdict(), report.interrupted)) }
                         }
                     }
                 }
@@ -104,23 +110,29 @@ fn heading(report: &RunReport) -> Markup {
         h1 { (report.scenario.name) }
         p.soft { "watchgate-loadtest, " (report.server) ", run " (report.run) }
         @if !report.scenario.description.is_empty() { p { (report.scenario.description) } }
-        p { (verdict(report.passed(), report.interrupted)) }
-        (cautions(&report.costs))
+        p { (verdict(report.verdict(), report.interrupted)) }
+        (cautions(report, ""))
         (tiles(report))
     }
 }
 
-fn verdict(passed: bool, interrupted: bool) -> Markup {
+fn verdict(verdict: Verdict, interrupted: bool) -> Markup {
     html! {
-        @if passed { span.good { "✓ passed" } } @else { span.bad { "✗ failed" } }
+        @match verdict {
+            Verdict::Passed => span.good { "✓ passed" },
+            Verdict::Incomplete => span.caution { "⚠ incomplete" },
+            Verdict::Failed => span.bad { "✗ failed" },
+        }
         @if interrupted { span.soft { " (ended early)" } }
     }
 }
 
-fn cautions(costs: &Costs) -> Markup {
+/// What to know before reading the figures; `of` is which run.
+fn cautions(report: &RunReport, of: &str) -> Markup {
     html! {
-        @for reason in &costs.own_bottleneck {
-            p.caution { b { "⚠ Caution: " } "the load generator may be the bottleneck: " (reason)
+        @for problem in &report.problems { p.bad { (of) (problem) } }
+        @for reason in &report.costs.own_bottleneck {
+            p.caution { b { "⚠ Caution: " } (of) "the load generator may be the bottleneck: " (reason)
                 ". Delays are then upper bounds and rates lower ones; the server's CPU for each of them holds." }
         }
     }
@@ -166,23 +178,28 @@ fn faults(groups: &[GroupReport]) -> Markup {
     let count = |count: u64| html! { td class=[(count > 0).then_some("bad")] { (count) } };
     html! {
         div.scroll { table {
-            tr { th { "watches" } th { "open" } th { "reopened" } th { "lost" } th { "duplicate" } th { "out of order" }
-                th { "wrong" } th { "state differs" } th { "faulty watchers" } th { "gave up" } }
+            tr { th { "watches" } th { "open" } th { "reopened" } th { "others' updates" } th { "lost" } th { "duplicate" } th { "out of order" }
+                th { "wrong" } th { "initial state" } th { "state differs" } th { "faulty watchers" } th { "gave up" } }
             @for group in groups {
                 tr {
                     td { (group.name) }
                     td { (group.synced) " of " (group.watches) }
                     td { (group.reopened) }
+                    td { (group.touched) }
                     (count(group.faults.lost))
                     (count(group.faults.duplicate))
                     (count(group.faults.out_of_order))
                     (count(group.faults.wrong))
+                    (count(group.faults.initial))
                     (count(group.faults.state_differs))
                     (count(group.faulty))
                     (count(group.broken.values().sum()))
                 }
             }
         } }
+        @for (reason, count) in groups.iter().flat_map(|group| &group.refused) {
+            p { (count) " × refused and asked again: " (reason) }
+        }
         @for (reason, count) in groups.iter().flat_map(|group| &group.broken) {
             p.bad { (count) " × gave up: " (reason) }
         }
@@ -214,6 +231,9 @@ fn delays(report: &RunReport) -> Markup {
             @for churn in &report.writes { (row(&churn.name, "write due to answer", &churn.latency)) }
             (row("load generator", "event loop late by", &report.costs.loop_lag))
         } }
+        @for asking in report.requests.iter().filter(|it| it.unanswered > 0) {
+            p.bad { (asking.name) ": " (asking.unanswered) " of " (asking.due) " requests unanswered; they count with the time that they waited" }
+        }
         @for (reason, count) in report.requests.iter().flat_map(|it| &it.failures).chain(report.writes.iter().flat_map(|it| &it.failures)) {
             p.bad { (count) " × failed: " (reason) }
         }
@@ -316,13 +336,14 @@ fn costs(costs: &Costs, unit: &str) -> Markup {
                 td { (short(it.resident_end as f64 / MIB)) }
                 td { (it.idle_bytes_per_watch.map_or_else(|| "–".into(), |it| short(it / 1024.0))) }
                 td { (it.trend.map_or_else(|| "–".into(), |it| short(it.resident_per_minute / 1024.0))) }
+                td { (it.trend.and_then(|it| it.descriptors_per_minute).map_or_else(|| "–".into(), short)) }
                 td { (it.descriptors.map_or_else(|| "–".into(), |[_, idle, end]| format!("{idle} → {end}"))) }
             }
         }
     };
     html! { div.scroll { table {
         tr { th { "process" } th { "CPU s" } th { "cores" } th { "µs per " (unit) } th { "MiB before" } th { "MiB idle" } th { "MiB end" }
-            th { "KiB per watch" } th { "KiB per minute" } th { "descriptors" } }
+            th { "KiB per watch" } th { "KiB per minute" } th { "descriptors per minute" } th { "descriptors" } }
         @for server in &costs.servers { (row(format!("server {}", server.pid), server)) }
         (row("load generator".to_owned(), &costs.own))
     } } }

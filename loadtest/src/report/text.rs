@@ -33,8 +33,10 @@ impl fmt::Display for RunReport {
         table.row("──", "");
         self.costs.rows(&mut table, self.unit());
         let interrupted = if self.interrupted { " (interrupted)" } else { "" };
-        let verdict = if self.passed() { "passed" } else { "FAILED" };
-        table.row("verdict", format!("{verdict}{interrupted}"));
+        for problem in &self.problems {
+            table.row("PROBLEM", problem);
+        }
+        table.row("verdict", format!("{}{interrupted}", self.verdict()));
         write!(f, "{table}")
     }
 }
@@ -53,6 +55,9 @@ impl GroupReport {
         if self.not_begun > 0 {
             table.row("not begun", self.not_begun);
         }
+        if self.not_synced > 0 {
+            table.row("not synced", self.not_synced);
+        }
         if self.slow > 0 {
             table.row("slow readers", self.slow);
         }
@@ -61,29 +66,42 @@ impl GroupReport {
         table.row("deliveries", format!("{deliveries}, {rate:.0}/s, {megabytes:.1} MB"));
         if self.delay.count > 0 {
             table.row("delivery delay", self.delay);
-            table.row("last watcher", self.last_watcher_delay);
+            let last = self.last_watcher_delay;
+            table.row("last watcher", format!("{last} ({} events that all got)", last.count));
         }
-        let faults = &self.faults;
-        table.row(
-            "faults",
-            format!(
-                "{} lost, {} duplicate, {} out of order, {} wrong, {} states differ ({} watchers)",
-                faults.lost,
-                faults.duplicate,
-                faults.out_of_order,
-                faults.wrong,
-                faults.state_differs,
-                self.faulty
-            ),
-        );
+        self.fault_rows(table);
         if self.reopen.count > 0 {
             table.row("herd", format!("{} reopened, {}", self.reopen.count, self.reopen));
         } else if self.reopened > 0 {
             table.row("reopened", self.reopened);
         }
+        if self.touched > 0 {
+            table.row("others' updates", self.touched);
+        }
+        for (reason, count) in &self.refused {
+            table.row("asked again", format!("{count} × {reason}"));
+        }
         for (reason, count) in &self.broken {
             table.row("gave up", format!("{count} × {reason}"));
         }
+    }
+
+    fn fault_rows(&self, table: &mut Table) {
+        let faults = &self.faults;
+        table.row(
+            "faults",
+            format!(
+                "{} lost, {} duplicate, {} out of order, {} wrong, {} in initial states, {} states \
+                 differ ({} watchers)",
+                faults.lost,
+                faults.duplicate,
+                faults.out_of_order,
+                faults.wrong,
+                faults.initial,
+                faults.state_differs,
+                self.faulty
+            ),
+        );
     }
 }
 
@@ -94,6 +112,9 @@ impl ChurnReport {
         table.row("writes", format!("{succeeded} of {due} due, {failed} failed"));
         if attempted < due {
             table.row("", format!("{} not begun in time", due - attempted));
+        }
+        if self.cut_off > 0 {
+            table.row("", format!("{} under way at the end", self.cut_off));
         }
         for (reason, count) in &self.failures {
             table.row("failed", format!("{count} × {reason}"));
@@ -108,7 +129,11 @@ impl AskReport {
         table.row("clients", format!("{}, {}", self.clients, self.protocol));
         let (answers, rate) = (self.answers, self.answers_per_second);
         let megabytes = self.bytes as f64 / 1e6;
-        table.row("answers", format!("{answers}, {rate:.1}/s, {megabytes:.1} MB"));
+        let due = self.due;
+        table.row("answers", format!("{answers} of {due} due, {rate:.1}/s, {megabytes:.1} MB"));
+        if self.unanswered > 0 {
+            table.row("unanswered", self.unanswered);
+        }
         table.row("latency", self.latency);
         for (reason, count) in &self.failures {
             table.row("failed", format!("{count} × {reason}"));

@@ -7,7 +7,7 @@ use watchgate::api::selector::{
 };
 
 use super::{
-    MAX_TIME, Phase, Place, Problem, Scenario,
+    MAX_SELECTED, MAX_TIME, Phase, Place, Problem, Scenario,
     quantity::{Period, Size},
     template::Template,
     workload::{Asking, Churn, Fill, Herd, Representation, Slow, Start, Watching, Workload},
@@ -22,8 +22,10 @@ use crate::{
 const MAX_ALL_WATCHERS: u64 = 200_000;
 const MAX_PHASES: usize = 50;
 const MAX_WORKLOADS: usize = 50;
-/// An object is at most 1.5 MiB on its way into etcd, a ConfigMap's data 1 MiB.
+/// An object is at most 1.5 MiB on its way into etcd, data of ConfigMaps and Secrets 1 MiB.
 const MAX_OBJECT: usize = 1_000_000;
+/// Other kinds reach their size by an annotation, and all annotations together are at most 256 KiB.
+const MAX_ANNOTATED: usize = 250_000;
 
 impl Scenario {
     /// Checks everything that is not seen in a field alone.
@@ -53,6 +55,7 @@ impl Scenario {
             let reason = format!("{watchers} watches together: allowed are {MAX_ALL_WATCHERS}");
             return Err(scenario(("workloads", reason)));
         }
+        self.check_selected().map_err(scenario)?;
         self.check_writes().map_err(scenario)
     }
 
@@ -215,6 +218,37 @@ impl Scenario {
         Ok(())
     }
 
+    /// Of watches without selectors it is known here how much they select; the others are bounded when
+    /// their selectors are looked at.
+    fn check_selected(&self) -> Result<(), Wrong> {
+        let objects = |resource: &Resource| -> u64 {
+            let of = |workload: &Workload| match workload {
+                Workload::Churn(it) if it.resource == *resource => u64::from(it.objects),
+                _ => 0,
+            };
+            self.workloads.iter().map(of).sum()
+        };
+        let selected = |workload: &Workload| match workload {
+            Workload::Watchers(it) | Workload::Informers(it)
+                if it.namespace.is_none()
+                    && it.label_selector.is_none()
+                    && it.field_selector.is_none() =>
+            {
+                u64::from(it.count) * objects(&it.resource)
+            }
+            _ => 0,
+        };
+        let selected: u64 = self.workloads.iter().map(selected).sum();
+        if selected > MAX_SELECTED {
+            let reason = format!(
+                "all watches together select {selected} objects of churns, each watch its own: allowed \
+                 are {MAX_SELECTED}"
+            );
+            return Err(("workloads", reason));
+        }
+        Ok(())
+    }
+
     fn check_writes(&self) -> Result<(), Wrong> {
         let churns = self.workloads.iter().filter_map(|workload| match workload {
             Workload::Churn(it) => Some(it),
@@ -242,13 +276,23 @@ fn check_made(resource: &Resource, size: Size, node: Option<&Template>) -> Resul
         );
         return Err(("resource", reason));
     }
-    if size.0 > MAX_OBJECT {
-        return Err(("object-size", format!("{}: allowed is at most {MAX_OBJECT}", size.0)));
+    let most = most_bytes(resource);
+    if size.0 > most {
+        let reason = format!("{}: allowed is at most {most} for {resource}", size.0);
+        return Err(("object-size", reason));
     }
     if node.is_some() && resource.kind != Some(Kind::Pod) {
         return Err(("node", "allowed for pods only".to_owned()));
     }
     Ok(())
+}
+
+/// The largest object that can be made of a resource.
+pub fn most_bytes(resource: &Resource) -> usize {
+    match resource.kind {
+        Some(Kind::ConfigMap | Kind::Secret) => MAX_OBJECT,
+        _ => MAX_ANNOTATED,
+    }
 }
 
 fn check_representation(resource: &Resource, representation: Representation) -> Result<(), Wrong> {

@@ -48,6 +48,7 @@ fn what_is_wrong_is_named_with_file_line_and_what_is_allowed() {
         ("rate: 20", "rate: .nan", 13, "allowed is a number"),
         ("duration: 10s", "duration: 10", 8, "allowed is a whole number and ms, s, m or h"),
         ("duration: 10s", "duration: 10min", 8, "allowed is a whole number and ms, s, m or h"),
+        ("2KiB", "250001", 6, "allowed is at most 250000 for pods"),
         ("2KiB", "2KB", 6, "allowed is a whole number of bytes, or with KiB or MiB"),
         ("clients: 2", "client: 2", 14, "unknown field `client`"),
         ("list-storm:", "lists:", 14, "unknown variant `lists`"),
@@ -70,6 +71,21 @@ fn what_is_wrong_is_named_with_file_line_and_what_is_allowed() {
         assert!(text.contains(said), "{from} → {to}: {text}");
     }
     assert!(problem("phases:\n", "phasen:\n").contains("unknown field `phasen`"));
+}
+
+#[test]
+fn watches_that_select_more_than_fits_into_memory_are_refused() {
+    let selector = ", field-selector: 'spec.nodeName=node-{i}'";
+    let many = |count: u32, objects: u32, selector: &str| {
+        GOOD.replace("count: 50,", &format!("count: {count},"))
+            .replace(", field-selector: 'spec.nodeName=node-{i}'", selector)
+            .replace("rate: 20,", &format!("rate: 20, objects: {objects},"))
+    };
+    let check = |text: String| Scenario::parse("file.yaml", &text).map_err(|it| it.to_string());
+    let refusal = check(many(50_000, 100_000, "")).unwrap_err();
+    assert!(refusal.contains("5000500000 objects of churns"), "{refusal}");
+    assert!(check(many(50_000, 100_000, selector)).is_ok());
+    assert!(check(many(2_000, 100_000, "")).is_ok());
 }
 
 #[test]

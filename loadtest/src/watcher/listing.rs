@@ -1,141 +1,140 @@
-//! An informer's first list: page after page, of which only the list's own metadata is kept.
+//! An informer's first list, page after page.
 //!
-//! Built-in types have it before the items, so that only the beginning of a page is decompressed and
-//! looked into; custom resources have it behind them.
+//! Informers decode what they are sent, which costs more than a load tester may spend: one informer in
+//! [`CHECKED_EVERY`] looks at every item, and checks that the list shows each object of the run as it
+//! was. The others only look for the list's own metadata.
 
 use std::{io::Write as _, time::Duration};
 
-use bytes::Bytes;
 use flate2::write::GzDecoder;
-use http::{Method, StatusCode, header};
+use http::header;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::{WatchError, Watcher};
 use crate::{
-    event::{BadEvent, json, protobuf},
-    transport::{Answer, Connection, TransportError, refused},
+    event::{
+        BadEvent, Scanned, Seen,
+        list::{ListMetadata, ListReader, Part},
+    },
+    plan::{Operation, Write},
+    transport::{Answer, Connection, TransportError},
 };
 
+/// One informer of so many checks its list.
+const CHECKED_EVERY: u32 = 16;
 /// Longest for one page.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Looked into first; then at every doubling.
-const BEGINNING: usize = 4 << 10;
-/// Longest page whose metadata may come last.
-const LONGEST: usize = 1 << 30;
 const DEFAULT_PAGE: u32 = 500;
 
-/// The beginning of a page, until it holds the list's metadata.
-struct Beginning {
-    plain: Vec<u8>,
+/// A page on its way.
+struct Page {
+    reader: ListReader,
     decoder: Option<GzDecoder<Vec<u8>>>,
-    binary: bool,
-    next_look: usize,
-    found: Option<(u64, String)>,
+    /// Whether items are looked at, too.
+    checked: bool,
+    metadata: Option<ListMetadata>,
 }
 
 impl Watcher {
     /// Lists all pages; gives the resource version to watch from.
-    pub(super) async fn list(&self, connection: &dyn Connection) -> Result<u64, WatchError> {
+    pub(super) async fn list(&mut self, connection: &dyn Connection) -> Result<u64, WatchError> {
         let spec = &self.identity.group.spec;
-        let limit = spec.page_size.unwrap_or(DEFAULT_PAGE);
+        let (limit, version) =
+            (spec.page_size.unwrap_or(DEFAULT_PAGE), spec.resource_version.clone());
+        let checked = self.identity.number.is_multiple_of(CHECKED_EVERY);
         let mut token = String::new();
         loop {
-            let call = self.reading().list(Some(limit), &token, spec.resource_version.as_deref());
-            let path = call.target.clone();
-            let page = async {
-                let answer = connection.send(call).await?;
-                if answer.status() != StatusCode::OK {
-                    return match refused(Method::GET, path, answer).await? {
-                        TransportError::Status { status, message, .. } => {
-                            Err(WatchError::Ended(status.as_u16(), message))
-                        }
-                        error => Err(error.into()),
-                    };
+            let call = self.reading().list(Some(limit), &token, version.as_deref());
+            let answer = self.ask(connection, call).await?;
+            let page = timeout(PATIENCE, self.page(answer, checked)).await;
+            let metadata = page.unwrap_or(Err(TransportError::Timeout(PATIENCE).into()))?;
+            token = metadata.token;
+            if token.is_empty() {
+                let revision = metadata.revision.parse();
+                let revision = revision.map_err(|_| BadEvent::Revision(metadata.revision))?;
+                if checked {
+                    self.history.end_state(revision);
+                } else {
+                    self.history.begin_at(revision);
                 }
-                self.page(answer).await
-            };
-            let page = timeout(PATIENCE, page).await;
-            let (revision, next) =
-                page.unwrap_or_else(|_| Err(TransportError::Timeout(PATIENCE).into()))?;
-            if next.is_empty() {
                 return Ok(revision);
             }
-            token = next;
         }
     }
 
-    /// Reads a page to its end; gives its resource version and the token of the next one.
-    async fn page(&self, answer: Answer) -> Result<(u64, String), WatchError> {
+    /// Reads a page to its end.
+    async fn page(&mut self, answer: Answer, checked: bool) -> Result<ListMetadata, WatchError> {
+        let spec = &self.identity.group.spec;
         let gzip = match answer.headers().get(header::CONTENT_ENCODING) {
             None => false,
-            Some(encoding) if encoding == "gzip" && self.identity.group.spec.gzip => true,
+            Some(encoding) if encoding == "gzip" && spec.gzip => true,
             Some(other) => return Err(WatchError::Encoding(format!("{other:?}"))),
         };
-        let binary = self.identity.group.spec.representation.binary();
-        let mut beginning = Beginning {
-            plain: Vec::new(),
-            decoder: gzip.then(|| GzDecoder::new(Vec::new())),
-            binary,
-            next_look: BEGINNING,
-            found: None,
+        let mut page = Page::new(spec.representation.binary(), gzip, checked);
+        let (run, history) = (&self.board.run, &mut self.history);
+        let mut take = |item: Scanned<'_>| {
+            let mark = item.mark.and_then(|mark| Write::from_mark(run, mark));
+            if let (Some(mark), Ok(revision)) = (mark, item.revision.parse()) {
+                history.see(Seen { mark, operation: Operation::Create, revision });
+            }
         };
         let mut body = answer.into_body();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(WatchError::from)?.into_data() else { continue };
             self.identity.group.bytes.add(data.len() as u64);
-            beginning.push(&data)?;
+            page.push(&data, &mut take)?;
         }
-        beginning.end()
+        page.end(&mut take)
     }
 }
 
-// === impl Beginning ===
+// === impl Page ===
 
-impl Beginning {
-    fn push(&mut self, data: &Bytes) -> Result<(), WatchError> {
-        if self.found.is_some() {
+impl Page {
+    fn new(binary: bool, gzip: bool, checked: bool) -> Self {
+        Self {
+            reader: ListReader::new(binary, checked),
+            decoder: gzip.then(|| GzDecoder::new(Vec::new())),
+            checked,
+            metadata: None,
+        }
+    }
+
+    fn push(&mut self, data: &[u8], take: &mut impl FnMut(Scanned<'_>)) -> Result<(), WatchError> {
+        if self.metadata.is_some() && !self.checked {
             return Ok(());
         }
-        match &mut self.decoder {
-            Some(decoder) => {
-                decoder.write_all(data).map_err(|it| WatchError::Encoding(it.to_string()))?;
-            }
-            None => self.plain.extend_from_slice(data),
+        let Some(mut decoder) = self.decoder.take() else { return self.read(data, take) };
+        // Some hundred kilobytes at most come of a piece, as its text is taken away each time.
+        for piece in data.chunks(1 << 10) {
+            decoder.write_all(piece).map_err(|it| WatchError::Encoding(it.to_string()))?;
+            self.read(decoder.get_ref(), take)?;
+            decoder.get_mut().clear();
         }
-        if self.text().len() > LONGEST {
-            return Err(BadEvent::TooLong.into());
-        }
-        if self.text().len() >= self.next_look {
-            self.next_look = self.text().len() * 2;
-            // Not there yet is no error before the end.
-            self.found = self.look().ok();
-        }
+        self.decoder = Some(decoder);
         Ok(())
     }
 
-    fn end(mut self) -> Result<(u64, String), WatchError> {
-        if let Some(found) = self.found.take() {
-            return Ok(found);
-        }
-        if let Some(decoder) = self.decoder.take() {
-            self.plain = decoder.finish().map_err(|it| WatchError::Encoding(it.to_string()))?;
-        }
-        Ok(self.look()?)
+    fn read(&mut self, plain: &[u8], take: &mut impl FnMut(Scanned<'_>)) -> Result<(), WatchError> {
+        let metadata = &mut self.metadata;
+        Ok(self.reader.push(plain, |part| match part {
+            Part::Item(item) => take(item),
+            Part::Metadata(found) => *metadata = Some(found),
+        })?)
     }
 
-    fn text(&self) -> &[u8] {
-        match &self.decoder {
-            Some(decoder) => decoder.get_ref(),
-            None => &self.plain,
+    fn end(mut self, take: &mut impl FnMut(Scanned<'_>)) -> Result<ListMetadata, WatchError> {
+        if self.metadata.is_none() || self.checked {
+            if let Some(decoder) = self.decoder.take() {
+                let rest = decoder.finish().map_err(|it| WatchError::Encoding(it.to_string()))?;
+                self.read(&rest, take)?;
+            }
+            if self.reader.within() {
+                return Err(BadEvent::Shape("the list ends within it").into());
+            }
         }
-    }
-
-    fn look(&self) -> Result<(u64, String), BadEvent> {
-        let text = self.text();
-        let (revision, token) = if self.binary { protobuf::list(text)? } else { json::list(text)? };
-        let number = revision.parse().map_err(|_| BadEvent::Revision(revision.to_owned()))?;
-        Ok((number, token.to_owned()))
+        Ok(self.metadata.ok_or(BadEvent::Shape("a list without metadata"))?)
     }
 }
 
@@ -145,31 +144,38 @@ mod tests {
 
     use super::*;
 
-    fn read(page: &str, gzip: bool) -> (u64, String) {
+    fn read(page: &str, gzip: bool, checked: bool) -> (String, usize) {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(page.as_bytes()).unwrap();
         let bytes = if gzip { encoder.finish().unwrap() } else { page.as_bytes().to_vec() };
-        let decoder = gzip.then(|| GzDecoder::new(Vec::new()));
-        let mut beginning =
-            Beginning { plain: Vec::new(), decoder, binary: false, next_look: 64, found: None };
+        let (mut reading, mut items) = (Page::new(false, gzip, checked), 0);
         for chunk in bytes.chunks(50) {
-            beginning.push(&Bytes::copy_from_slice(chunk)).unwrap();
+            reading.push(chunk, &mut |_| items += 1).unwrap();
         }
-        beginning.end().unwrap()
+        let token = reading.end(&mut |_| items += 1).unwrap().token;
+        (token, items)
     }
 
     #[test]
-    fn finds_a_lists_metadata_before_and_behind_the_items() {
-        let items = "{\"a\":\"0123456789abcdef\"},".repeat(2000);
+    fn finds_a_lists_metadata_and_items_compressed_or_not() {
+        let items = "{\"metadata\":{\"name\":\"0123456789abcdef\"}},".repeat(2000);
         let items = items.trim_end_matches(',');
-        let first =
-            format!(r#"{{"metadata":{{"resourceVersion":"9","continue":"t"}},"items":[{items}]}}"#);
-        let last =
-            format!(r#"{{"items":[{items}],"metadata":{{"resourceVersion":"9","continue":"t"}}}}"#);
-        for page in [first, last] {
+        let metadata = r#""metadata":{"resourceVersion":"9","continue":"t"}"#;
+        for page in [
+            format!(r#"{{{metadata},"items":[{items}]}}"#),
+            format!(r#"{{"items":[{items}],{metadata}}}"#),
+        ] {
             for gzip in [false, true] {
-                assert_eq!(read(&page, gzip), (9, "t".to_owned()));
+                assert_eq!(read(&page, gzip, false), ("t".to_owned(), 0));
+                assert_eq!(read(&page, gzip, true), ("t".to_owned(), 2000));
             }
         }
+    }
+
+    #[test]
+    fn a_list_that_is_cut_is_none() {
+        let mut page = Page::new(false, false, true);
+        page.push(br#"{"metadata":{"resourceVersion":"9"},"items":["#, &mut |_| {}).unwrap();
+        assert!(page.end(&mut |_| {}).is_err());
     }
 }
