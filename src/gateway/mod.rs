@@ -18,6 +18,7 @@ mod admission;
 pub mod answer;
 pub mod body;
 mod collapse;
+pub mod content;
 pub mod decide;
 pub mod encoding;
 mod enrolment;

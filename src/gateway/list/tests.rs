@@ -43,7 +43,8 @@ fn page(namespace: &str, query: &str) -> Page {
     let snapshot = snapshot();
     let list = list(&snapshot, &codec(), Scope::Namespaced, &request, &audience);
     let has_more = list.has_more();
-    let body: Vec<u8> = list.plain().iter().flat_map(|part| part.to_vec()).collect();
+    let body: Vec<u8> =
+        list.plain().into_segments().iter().flat_map(|part| part.to_vec()).collect();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     let metadata = &body["metadata"];
     assert_eq!(metadata["resourceVersion"], "100");
@@ -193,8 +194,8 @@ fn the_length_of_whole_lists_is_known_before() {
         let (snapshot, codec) = (snapshot(), codec());
         let told = length_of_items(&snapshot, &codec, Scope::Namespaced, &request, &audience);
         let list = list(&snapshot, &codec, Scope::Namespaced, &request, &audience);
-        let items = list.items.len(list.lead, list.separator) as u64;
-        let items = items.saturating_sub(list.lead.len() as u64);
+        let items = list.items.length() as u64;
+        let items = items.saturating_sub(list.items.before.len() as u64);
         assert_eq!(told, is_known.then_some(items), "{namespace} {query}");
     }
 }
