@@ -250,11 +250,17 @@ impl List {
         let Some(pages) = self.items.pages() else {
             return gzip::compress(&self.plain().into_segments());
         };
-        // Its state is large, and mostly nothing is left to be compressed.
-        let mut deflater = None;
+        // Their state is large, and mostly nothing is left to be compressed.
+        let (mut for_many, mut for_one) = (None, None);
         self.joined(pages.map(|page| {
-            let make = || page.compress(deflater.get_or_insert_with(BlockDeflater::new));
-            page.deflated().unwrap_or_else(make)
+            page.deflated().unwrap_or_else(|| {
+                // What a list takes of the pages at its two ends is not kept.
+                page.compress(if page.is_whole() {
+                    for_many.get_or_insert_with(BlockDeflater::new)
+                } else {
+                    for_one.get_or_insert_with(BlockDeflater::for_one)
+                })
+            })
         }))
     }
 

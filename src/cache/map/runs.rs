@@ -154,7 +154,8 @@ impl PageRun {
     }
 
     /// The items as a block: the ready one, or one that is made now and, if the range covers the
-    /// page, kept for the next reader until the page is changed.
+    /// page, kept for the next reader until the page is changed. What is not kept should be
+    /// compressed by a deflater of [that kind](BlockDeflater::for_one).
     pub fn compress(&self, deflater: &mut BlockDeflater) -> DeflatedBlock {
         let mut make = || deflater.block(self.segments().iter().map(|segment| &segment[..]));
         if self.is_whole() { self.page.deflated().get_or_make(make) } else { make() }
