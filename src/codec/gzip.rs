@@ -86,7 +86,7 @@ fn write_through(
 /// A whole body as one gzip member. Takes the time of [`BlockDeflater::block`].
 pub fn compress(plain: &Segments) -> Segments {
     let mut gzip = GzipJoin::new();
-    let mut deflater = BlockDeflater::at(FOR_ONE);
+    let mut deflater = BlockDeflater::for_one();
     gzip.push(&deflater.block(plain.iter().map(AsRef::as_ref)));
     gzip.finish()
 }
@@ -97,6 +97,11 @@ impl BlockDeflater {
     /// A deflater of blocks that are worth keeping.
     pub fn new() -> Self {
         Self::at(FOR_MANY)
+    }
+
+    /// A deflater of blocks that are sent once.
+    pub fn for_one() -> Self {
+        Self::at(FOR_ONE)
     }
 
     fn at(level: Compression) -> Self {

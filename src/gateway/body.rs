@@ -16,7 +16,7 @@ use crate::{
     shards::readers::{Holding, Reader},
 };
 
-use super::{enrolment::Enrolment, gathered::Gathered, watch::WatchBody};
+use super::{content::Content, enrolment::Enrolment, gathered::Gathered, watch::WatchBody};
 
 /// What a response carries.
 #[derive(Debug)]
@@ -29,10 +29,10 @@ pub enum ResponseBody {
     Forward(Box<Gathered>),
 }
 
-/// Shared bytes, handed out in frames.
+/// Shared bytes, handed out in frames that are made one at a time.
 #[derive(Debug)]
 pub struct WholeBody {
-    rest: Segments,
+    rest: Content,
     max_frame: usize,
     /// Whether its length is told beforehand; a stream's is not, even when all of it is there.
     sized: bool,
@@ -47,13 +47,13 @@ const ENROLLED_ABOVE: usize = 16 << 10;
 
 impl ResponseBody {
     /// Bytes of which frames of at most `max_frame` are made.
-    pub fn whole(bytes: Segments, max_frame: usize) -> Self {
-        Self::Whole(WholeBody { rest: bytes, max_frame, sized: true, reader: None })
+    pub fn whole(bytes: impl Into<Content>, max_frame: usize) -> Self {
+        Self::Whole(WholeBody { rest: bytes.into(), max_frame, sized: true, reader: None })
     }
 
     /// A watch of which all is known already: what it says, and that it ends then.
     pub fn stream(bytes: Segments, max_frame: usize) -> Self {
-        Self::Whole(WholeBody { rest: bytes, max_frame, sized: false, reader: None })
+        Self::Whole(WholeBody { rest: bytes.into(), max_frame, sized: false, reader: None })
     }
 
     /// Has a long body from memory counted, and its client cut off if it does not take it. Says what
@@ -125,7 +125,6 @@ impl WholeBody {
         }
         if self.rest.len() <= self.max_frame {
             self.reader = None;
-            return Some(std::mem::take(&mut self.rest));
         }
         Some(self.rest.split_to(self.max_frame))
     }

@@ -18,7 +18,7 @@ use crate::codec::{
 
 pub(super) use self::room::Room;
 use self::room::{Full, Share};
-use super::list::List;
+use super::{content::Content, list::List};
 
 /// The API server compresses answers above this many bytes.
 pub(super) const COMPRESSED_ABOVE: usize = 131_072;
@@ -57,7 +57,7 @@ pub struct Encoding {
 /// A body and what must be said of it.
 #[derive(Debug)]
 pub(super) struct Encoded {
-    pub(super) bytes: Segments,
+    pub(super) bytes: Content,
     pub(super) is_gzip: bool,
 }
 
@@ -88,13 +88,13 @@ impl Encoding {
             return self.indented(plain, room).await;
         }
         if !self.gzip || plain.length() <= COMPRESSED_ABOVE {
-            return Ok(Encoded { bytes: plain.into_segments(), is_gzip: false });
+            return Ok(Encoded { bytes: plain.into_content(), is_gzip: false });
         }
         Ok(match compressed(plain.clone(), room).await {
-            Ok(bytes) => Encoded { bytes, is_gzip: true },
+            Ok(bytes) => Encoded { bytes: bytes.into(), is_gzip: true },
             Err(error) => {
                 debug!(%error, "an answer goes out uncompressed");
-                Encoded { bytes: plain.into_segments(), is_gzip: false }
+                Encoded { bytes: plain.into_content(), is_gzip: false }
             }
         })
     }
@@ -121,7 +121,7 @@ impl Encoding {
     fn finished(self, room: &Room, share: Share, body: Segments) -> Result<Encoded, NotEncoded> {
         let is_gzip = self.compresses(&body);
         let body = if is_gzip { gzip::compress(&body) } else { body };
-        Ok(Encoded { bytes: room.hold(share, body)?, is_gzip })
+        Ok(Encoded { bytes: room.hold(share, body)?.into(), is_gzip })
     }
 
     fn compresses(self, bytes: &Segments) -> bool {
@@ -131,7 +131,7 @@ impl Encoding {
 
 /// The indented form, and the room that it takes.
 fn indented(room: &Room, mut share: Share, plain: Plain) -> Result<(Share, Segments), NotEncoded> {
-    let body = indent(&plain.into_segments())?;
+    let body = indent(&plain.into_content().into_segments())?;
     room.fit(&mut share, body.len())?;
     Ok((share, body))
 }
@@ -173,9 +173,9 @@ impl Plain {
         }
     }
 
-    fn into_segments(self) -> Segments {
+    fn into_content(self) -> Content {
         match self {
-            Self::Object(bytes) => bytes.into(),
+            Self::Object(bytes) => Segments::from(bytes).into(),
             Self::List(list) => list.plain(),
         }
     }
@@ -216,7 +216,7 @@ mod tests {
     async fn encoded(text: &str, indented: bool, gzip: bool) -> (Vec<u8>, bool) {
         let plain = Plain::Object(Bytes::from(text.to_owned()));
         let encoded = Encoding { indented, gzip }.apply(plain, &Room::new()).await.unwrap();
-        let bytes = flat(&encoded.bytes);
+        let bytes = flat(&encoded.bytes.into_segments());
         if !encoded.is_gzip {
             return (bytes, false);
         }

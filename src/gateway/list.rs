@@ -4,10 +4,14 @@
 //! page and change. One whose selectors ask for a certain value is looked up by it; others walk the
 //! scope. The caller has shown that the snapshot is new enough and that the asker may see it.
 
+mod items;
+
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+pub(super) use self::items::Items;
+use super::content::Content;
 use crate::{
     api::{
         continue_token::ContinueToken,
@@ -36,18 +40,7 @@ pub struct List {
     head: Bytes,
     items: Items,
     tail: Bytes,
-    lead: &'static [u8],
-    separator: &'static [u8],
     has_more: bool,
-}
-
-/// The items, with what separates them inside.
-#[derive(Clone, Debug)]
-enum Items {
-    /// Whole pages of the map; separators stand between pages, not in here.
-    Pages(Vec<PageRun>),
-    /// Items one by one, lead and separators included.
-    Chosen(Segments),
 }
 
 /// The objects of a list that is put together one by one, and what it leaves out.
@@ -91,14 +84,15 @@ pub fn list_within(
     let limit = request
         .limit
         .map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
+    let form = audience.form;
+    let (lead, separator) = (codec.item_lead(form), codec.item_separator(form));
     let (items, rest) = if is_of_pages(codec, audience) {
         let Front { pages, rest } = snapshot.objects.front(range, limit);
-        (Items::Pages(pages.collect()), rest)
+        (Items::of_pages(pages.collect(), lead, separator), rest)
     } else {
         let (chosen, rest) = choose(snapshot, audience, &range, limit, looks)?;
-        (Items::Chosen(joined(codec, audience.form, &chosen)), rest)
+        (items_of(codec, form, &chosen), rest)
     };
-    let form = audience.form;
     let token = rest.as_ref().map(|rest| {
         let version = snapshot.resource_version;
         ContinueToken::after(version, &rest.after, audience.namespace.is_some()).encode()
@@ -109,14 +103,11 @@ pub fn list_within(
         continue_token: token.as_deref(),
         remaining_item_count: counted.map(|rest| rest.count as u64),
     };
-    let (lead, separator) = (codec.item_lead(form), codec.item_separator(form));
-    let length = items.len(lead, separator);
+    let length = items.length();
     Ok(List {
         head: codec.list_head(form, &metadata, length),
         tail: codec.list_tail(form, &metadata, length),
         items,
-        lead,
-        separator,
         has_more: token.is_some(),
     })
 }
@@ -219,37 +210,15 @@ fn term(selection: &Selection) -> Option<Term> {
     of_field.or_else(of_label).or_else(of_namespace)
 }
 
-fn joined(codec: &ResourceCodec, form: Form, objects: &[&Object]) -> Segments {
-    let mut items = Segments::with_capacity(objects.len() * 2);
-    let as_kept = codec.lists_as_held(form);
-    for (place, object) in objects.iter().enumerate() {
-        let before = if place == 0 { codec.item_lead(form) } else { codec.item_separator(form) };
-        items.push(Bytes::from_static(before));
-        if as_kept {
-            items.push(codec.item_join().header(object.core.len()));
-            items.push(object.core.clone());
-        } else {
-            items.push(codec.metadata_item(object));
-        }
+/// The items of these objects. Metadata that is cut out of whole objects is made here: nobody else
+/// has it.
+fn items_of(codec: &ResourceCodec, form: Form, objects: &[&Object]) -> Items {
+    if codec.lists_as_held(form) {
+        let cores = objects.iter().map(|object| object.core.clone());
+        return Items::of_cores(cores.collect(), codec.item_join());
     }
-    items
-}
-
-// === impl Items ===
-
-impl Items {
-    /// The bytes of all items with what stands before and between them.
-    fn len(&self, lead: &[u8], separator: &[u8]) -> usize {
-        match self {
-            Self::Chosen(items) => items.len(),
-            Self::Pages(pages) if pages.is_empty() => 0,
-            Self::Pages(pages) => {
-                let inside: u64 = pages.iter().map(PageRun::length).sum();
-                let between = separator.len() * (pages.len() - 1);
-                usize::try_from(inside).unwrap_or(usize::MAX) + between + lead.len()
-            }
-        }
-    }
+    let items = objects.iter().map(|object| codec.metadata_item(object));
+    Items::made(items.collect(), codec.item_lead(form), codec.item_separator(form))
 }
 
 // === impl List ===
@@ -262,67 +231,54 @@ impl List {
 
     /// Bytes of the body before compression.
     pub fn length(&self) -> usize {
-        self.head.len() + self.items.len(self.lead, self.separator) + self.tail.len()
+        self.head.len() + self.items.length() + self.tail.len()
     }
 
     /// Whether it is whole pages, which keep their compressed form.
     pub fn is_of_pages(&self) -> bool {
-        matches!(self.items, Items::Pages(_))
+        self.items.pages().is_some()
     }
 
     /// The body as it is.
-    pub fn plain(self) -> Segments {
-        let mut body = Segments::new();
-        body.push(self.head);
-        match self.items {
-            Items::Chosen(items) => items.iter().for_each(|segment| body.push(segment.clone())),
-            Items::Pages(pages) => {
-                for (place, page) in pages.iter().enumerate() {
-                    let before = if place == 0 { self.lead } else { self.separator };
-                    body.push(Bytes::from_static(before));
-                    page.segments().into_iter().for_each(|segment| body.push(segment));
-                }
-            }
-        }
-        body.push(self.tail);
-        body
+    pub fn plain(self) -> Content {
+        Content::of_list(self.head, self.items, self.tail)
     }
 
     /// The body as one gzip member. What nobody has compressed yet costs time here: if it is much,
     /// not to be called on a thread that serves connections.
     pub fn compressed(self) -> Segments {
-        match &self.items {
-            Items::Chosen(_) => gzip::compress(&self.plain()),
-            Items::Pages(pages) => {
-                // Its state is large, and mostly nothing is left to be compressed.
-                let mut deflater = None;
-                self.joined(pages.iter().map(|page| {
-                    let make = || page.compress(deflater.get_or_insert_with(BlockDeflater::new));
-                    page.deflated().unwrap_or_else(make)
-                }))
-            }
-        }
+        let Some(pages) = self.items.pages() else {
+            return gzip::compress(&self.plain().into_segments());
+        };
+        // Their state is large, and mostly nothing is left to be compressed.
+        let (mut for_many, mut for_one) = (None, None);
+        self.joined(pages.map(|page| {
+            page.deflated().unwrap_or_else(|| {
+                // What a list takes of the pages at its two ends is not kept.
+                page.compress(if page.is_whole() {
+                    for_many.get_or_insert_with(BlockDeflater::new)
+                } else {
+                    for_one.get_or_insert_with(BlockDeflater::for_one)
+                })
+            })
+        }))
     }
 
     /// How many bytes [`List::compressed`] would have to compress.
     pub fn length_to_compress(&self) -> usize {
-        match &self.items {
-            Items::Chosen(items) => items.len(),
-            Items::Pages(pages) => {
-                let missing = pages.iter().filter(|page| !page.is_deflated());
-                let length = missing.map(PageRun::length).sum::<u64>();
-                usize::try_from(length).unwrap_or(usize::MAX)
-            }
-        }
+        let Some(pages) = self.items.pages() else { return self.items.length() };
+        let missing = pages.filter(|page| !page.is_deflated());
+        let length = missing.map(PageRun::length).sum::<u64>();
+        usize::try_from(length).unwrap_or(usize::MAX)
     }
 
     fn joined(&self, blocks: impl ExactSizeIterator<Item = DeflatedBlock>) -> Segments {
         let mut gzip = GzipJoin::with_capacity(2 * blocks.len() + 4);
-        let separator = DeflatedBlock::stored(self.separator);
+        let separator = DeflatedBlock::stored(self.items.separator);
         gzip.push_stored(&self.head);
         for (place, block) in blocks.enumerate() {
             if place == 0 {
-                gzip.push_stored(self.lead);
+                gzip.push_stored(self.items.before);
             } else {
                 gzip.push(&separator);
             }

@@ -18,6 +18,7 @@ mod admission;
 pub mod answer;
 pub mod body;
 mod collapse;
+pub mod content;
 pub mod decide;
 pub mod encoding;
 mod enrolment;
@@ -260,10 +261,7 @@ impl Gateway {
             Credential::Nothing | Credential::Unclear => Lane::Unproven,
         };
         let asks_watch = account.note_forward(&request, types, reason);
-        let lane = match lane {
-            Lane::Client if !asks_watch => Lane::ClientBrief,
-            lane => lane,
-        };
+        let lane = if asks_watch { lane } else { lane.for_brief(request.method()) };
         let answer = forwarder.forward(request, lane, connection.peer).await;
         if let Credential::Bearer(token) = credential {
             match answer.status() {

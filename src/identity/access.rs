@@ -7,7 +7,8 @@
 //! Who may read a collection may read any part of it. So for a request with selectors upstream is asked
 //! without them first: thousands of watches that each select their own part share one decision.
 //! Only where that is denied (a node may list its own pods) the selectors are part of the question.
-//! Why this is safe: `docs/decisions/0003-access-decisions-count-nine-seconds.md`.
+//! Why this is safe: `docs/decisions/0016-who-may-read-the-whole-may-read-the-part.md`; why decisions
+//! may be kept: `docs/decisions/0003-access-decisions-count-nine-seconds.md`.
 
 use std::{
     sync::Arc,
@@ -98,18 +99,26 @@ impl Access {
     ) -> Result<Option<Authorized>, Arc<ReviewError>> {
         let whole = attributes.without_selectors().map(Arc::new);
         for asked in whole.iter().chain([attributes]) {
-            if let Some(authorized) = self.check_exactly(token, asked).await? {
-                return Ok(Some(authorized));
+            let (fingerprint, Decided { decision, at }) = self.decided(token, asked).await?;
+            match decision {
+                Decision::Allowed => {
+                    let (token, attributes) = (token.clone(), Arc::clone(asked));
+                    return Ok(Some(Authorized { fingerprint, token, attributes, decided: at }));
+                }
+                Decision::Denied => {}
+                // Nor will it be valid for the part.
+                Decision::Unauthenticated => break,
             }
         }
         Ok(None)
     }
 
-    async fn check_exactly(
+    /// What upstream said of exactly these attributes, and under what that is kept.
+    async fn decided(
         &self,
         token: &BearerToken,
         attributes: &Arc<Attributes>,
-    ) -> Result<Option<Authorized>, Arc<ReviewError>> {
+    ) -> Result<(Fingerprint, Decided), Arc<ReviewError>> {
         let fingerprint = self.shared.hash.fingerprint(token, attributes.parts());
         let ask = self.ask(token, attributes);
         let mut decided = self.shared.decisions.try_get_with(fingerprint, ask).await?;
@@ -119,15 +128,7 @@ impl Access {
             let ask = self.ask(token, attributes);
             decided = self.shared.decisions.try_get_with(fingerprint, ask).await?;
         }
-        Ok(match decided.decision {
-            Decision::Denied => None,
-            Decision::Allowed => Some(Authorized {
-                fingerprint,
-                token: token.clone(),
-                attributes: Arc::clone(attributes),
-                decided: decided.at,
-            }),
-        })
+        Ok((fingerprint, decided))
     }
 
     /// The same proof, or a new one when it has grown too old while the request waited.
@@ -186,14 +187,78 @@ impl Access {
         let reviewed = review(&self.shared.upstream, lane, token, attributes).await;
         let outcome = match reviewed {
             Ok(Decision::Allowed) => counted::Outcome::Allowed,
-            Ok(Decision::Denied) => counted::Outcome::Denied,
+            Ok(Decision::Denied | Decision::Unauthenticated) => counted::Outcome::Denied,
             Err(_) => counted::Outcome::Failed,
         };
         self.shared.metrics.access.reviewed(outcome, at.elapsed());
         let decision = reviewed?;
-        if decision == Decision::Allowed {
-            self.mark_proven(token).await;
+        match decision {
+            Decision::Allowed => self.mark_proven(token).await,
+            Decision::Unauthenticated => self.mark_refused(token).await,
+            Decision::Denied => {}
         }
         Ok(Decided { decision, at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use http::{Request, Response, StatusCode, header::AUTHORIZATION};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::{
+        identity::credential::Credential,
+        upstream::{LocalApiServer, RequestBody, UpstreamBody},
+    };
+
+    /// Reviews with this answer, and notes on which lanes it was asked.
+    struct Reviewer {
+        status: StatusCode,
+        asked: Mutex<Vec<Lane>>,
+    }
+
+    // === impl Reviewer ===
+
+    impl LocalApiServer for Reviewer {
+        fn call(
+            &self,
+            lane: Lane,
+            _: Request<RequestBody>,
+        ) -> Pin<Box<dyn Future<Output = Response<UpstreamBody>> + Send>> {
+            self.asked.lock().push(lane);
+            let body = r#"{"status":{"allowed":false}}"#;
+            let mut answer = Response::new(UpstreamBody::full(body.into()));
+            *answer.status_mut() = self.status;
+            Box::pin(async move { answer })
+        }
+    }
+
+    /// Lanes of the reviews that a request with a selector took, of a token that was valid before, and
+    /// its lane from then on.
+    async fn denied(status: StatusCode) -> (Vec<Lane>, Lane) {
+        let reviewer = Arc::new(Reviewer { status, asked: Mutex::default() });
+        let upstream = Upstream::Embedded(Arc::clone(&reviewer) as Arc<dyn LocalApiServer>);
+        let access = Access::new(upstream, Metrics::default()).unwrap();
+        let headers = [(AUTHORIZATION, "Bearer t".parse().unwrap())].into_iter().collect();
+        let Credential::Bearer(token) = Credential::of(&headers) else { panic!("a token") };
+        access.mark_proven(&token).await;
+        let (verb, label_selector) = ("list", "a=b".into());
+        let attributes = Attributes { verb, label_selector, ..Attributes::default() };
+        assert!(access.check(&token, &Arc::new(attributes)).await.unwrap().is_none());
+        let asked = std::mem::take(&mut *reviewer.asked.lock());
+        (asked, access.lane(&token).await)
+    }
+
+    #[tokio::test]
+    async fn the_part_is_asked_only_for_tokens_that_are_valid() {
+        let twice = vec![Lane::Client; 2];
+        assert_eq!(denied(StatusCode::CREATED).await, (twice.clone(), Lane::Client));
+        assert_eq!(denied(StatusCode::FORBIDDEN).await, (twice, Lane::Client));
+        // Its request is forwarded next, and a 401 ends a connection that others share.
+        let refused = denied(StatusCode::UNAUTHORIZED).await;
+        assert_eq!(refused, (vec![Lane::Client], Lane::Unproven));
     }
 }

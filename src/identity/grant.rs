@@ -155,7 +155,7 @@ where
                 next = asked + KEPT.mul_f64(rand::random_range(SPREAD));
                 retry = RETRY;
             }
-            Ok(Decision::Denied) => {
+            Ok(Decision::Denied | Decision::Unauthenticated) => {
                 debug!("a permission was withdrawn; its watches end");
                 if let Some(held) = held.upgrade() {
                     held.revoked.cancel();

@@ -46,8 +46,10 @@ pub struct Attributes {
 pub enum Decision {
     /// The token may.
     Allowed,
-    /// It may not, or it is no valid token.
+    /// It may not.
     Denied,
+    /// It is no valid token, whatever is asked.
+    Unauthenticated,
 }
 
 /// No answer: upstream failed or said something unexpected.
@@ -205,7 +207,8 @@ pub async fn review(
             upstream.send(lane, request).await.map_err(|error| failed(error.to_string()))?;
         match response.status() {
             StatusCode::CREATED | StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(Decision::Denied),
+            StatusCode::UNAUTHORIZED => return Ok(Decision::Unauthenticated),
+            StatusCode::FORBIDDEN => return Ok(Decision::Denied),
             status => return Err(failed(format!("upstream answered {status}"))),
         }
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;

@@ -6,6 +6,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use http::Method;
 use tokio::sync::watch;
 
 use crate::telemetry::metrics::Samples;
@@ -44,7 +45,7 @@ pub enum Lane {
     /// Only what the request itself carries, with a credential that has been proven valid: HTTP/2
     /// where upstream speaks it.
     Client,
-    /// The same for requests that end soon: HTTP/1.1, which costs both sides less
+    /// The same for reads that end soon: HTTP/1.1, which costs both sides less
     /// (`docs/decisions/0010`), as long as the connections suffice.
     ClientBrief,
     /// The gateway's own identity, for reflectors, probes and reviews. Replaces any
@@ -84,6 +85,15 @@ impl Lane {
             Self::ClientBrief => "client-brief",
             Self::Gateway => "gateway",
             Self::Unproven => "unproven",
+        }
+    }
+
+    /// The lane of a request that ends soon. Only safe methods change to connections that upstream may
+    /// close without a word: those can be sent again. Over HTTP/2 upstream says what it has not seen.
+    pub fn for_brief(self, method: &Method) -> Self {
+        match self {
+            Self::Client if method.is_safe() => Self::ClientBrief,
+            lane => lane,
         }
     }
 }

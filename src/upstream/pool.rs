@@ -26,13 +26,27 @@ use tokio::{
     time::Instant,
 };
 
+mod idle;
+mod lease;
+mod opener;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use self::lease::{Kept, Lease, StreamPermit};
+use self::{
+    idle::{Idle, IdleConnections},
+    lease::Keeper,
+    opener::{Opener, Opening},
+};
 use super::{
     connection::{Connector, Established, STREAM_BUDGET},
     error::UpstreamError,
     transport::body::SentBody,
 };
 
-/// How long a connection may serve nobody before it is closed, as Go's client does.
+/// How long an HTTP/2 connection may serve nobody before it is closed, as Go's client does. Upstream
+/// says beforehand when it closes one, and which requests it will not have seen.
 const IDLE_LIMIT: Duration = Duration::from_secs(90);
 /// How often idle connections are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
@@ -71,8 +85,8 @@ enum Choice {
 struct State {
     /// HTTP/2 connections, oldest first, so that the youngest run empty and are closed.
     shared: Vec<Shared>,
-    /// HTTP/1.1 connections that wait for a request, most recently used last.
-    idle: Vec<Idle>,
+    /// HTTP/1.1 connections that wait for a request.
+    idle: IdleConnections,
     openings: Vec<Opening>,
     next: u64,
     /// Connections and openings from before are not given out again.
@@ -92,59 +106,10 @@ struct Shared {
     idle_since: Instant,
 }
 
-struct Idle {
-    home: Home,
-    sender: http1::SendRequest<SentBody>,
-    since: Instant,
-}
-
-/// An HTTP/2 connection being opened, and how many requests count on it.
-struct Opening {
-    number: u64,
-    home: Home,
-    expected: usize,
-    outcome: watch::Receiver<Option<Result<(), UpstreamError>>>,
-}
-
-/// A connection, or a share of one, for one request.
-pub(super) enum Lease {
-    Http1 { sender: http1::SendRequest<SentBody>, reused: bool, keeper: Keeper },
-    Http2 { sender: http2::SendRequest<SentBody>, reused: bool, permit: StreamPermit },
-}
-
-/// Where an HTTP/1.1 connection goes when its request is through.
-pub(super) struct Keeper {
-    pool: Weak<Pool>,
-    home: Home,
-    generation: u64,
-}
-
-/// An HTTP/1.1 connection whose answer is being read; kept for the next request on drop.
-pub(super) struct Kept {
-    sender: Option<http1::SendRequest<SentBody>>,
-    keeper: Keeper,
-}
-
-/// One stream of a connection's budget; given back on drop.
-pub(super) struct StreamPermit {
-    pool: Weak<Pool>,
-    connection: u64,
-}
-
 enum Step {
     Take(Lease),
     Open(Opener, OwnedSemaphorePermit),
     Wait(watch::Receiver<Option<Result<(), UpstreamError>>>),
-}
-
-/// The right and duty to open one connection. Dropped without an outcome, it sends those who wait
-/// back to choose again.
-struct Opener {
-    pool: Arc<Pool>,
-    number: u64,
-    home: Home,
-    generation: u64,
-    outcome: Option<watch::Sender<Option<Result<(), UpstreamError>>>>,
 }
 
 struct SweepMark(Weak<Pool>);
@@ -160,7 +125,7 @@ impl Pool {
     ) -> Arc<Self> {
         let state = State {
             shared: Vec::new(),
-            idle: Vec::new(),
+            idle: IdleConnections::default(),
             openings: Vec::new(),
             next: 0,
             generation: 0,
@@ -247,7 +212,7 @@ impl Pool {
     fn keep(&self, sender: http1::SendRequest<SentBody>, home: Home, generation: u64) {
         let mut state = self.state.lock();
         if state.generation == generation && !sender.is_closed() {
-            state.idle.push(Idle { home, sender, since: Instant::now() });
+            state.idle.keep(sender, home);
         }
     }
 
@@ -290,7 +255,7 @@ impl Pool {
         if let Some(connection) = shared.find(|one| choice.allows(one.home) && one.has_room()) {
             return Some(Step::Take(connection.lease(self, true)));
         }
-        if let Some(Idle { sender, home, .. }) = state.take_idle(choice) {
+        if let Some(Idle { sender, home, .. }) = state.idle.take(choice, Instant::now()) {
             let keeper = Keeper { pool: Arc::downgrade(self), home, generation: state.generation };
             return Some(Step::Take(Lease::Http1 { sender, reused: true, keeper }));
         }
@@ -333,7 +298,7 @@ impl Pool {
     fn close_idle(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
         let expired = |since: Instant| now.saturating_duration_since(since) >= IDLE_LIMIT;
-        state.idle.retain(|idle| !idle.sender.is_closed() && !expired(idle.since));
+        state.idle.close_expired(now);
         state.shared.retain(|connection| {
             let idle = connection.streams == 0 && expired(connection.idle_since);
             !connection.sender.is_closed() && !idle
@@ -346,23 +311,6 @@ impl Pool {
     }
 }
 
-// === impl State ===
-
-impl State {
-    /// The connection used last that is ready; those found closed on the way are forgotten.
-    fn take_idle(&mut self, choice: Choice) -> Option<Idle> {
-        for index in (0..self.idle.len()).rev() {
-            let idle = &self.idle[index];
-            if idle.sender.is_closed() {
-                self.idle.remove(index);
-            } else if choice.allows(idle.home) && idle.sender.is_ready() {
-                return Some(self.idle.remove(index));
-            }
-        }
-        None
-    }
-}
-
 // === impl Choice ===
 
 impl Choice {
@@ -370,27 +318,6 @@ impl Choice {
         match self {
             Self::Of(wanted) => home == wanted,
             Self::Any => true,
-        }
-    }
-}
-
-// === impl Keeper ===
-
-impl Keeper {
-    /// Keeps the connection from when its answer has been read.
-    pub(super) const fn after(self, sender: http1::SendRequest<SentBody>) -> Kept {
-        Kept { sender: Some(sender), keeper: self }
-    }
-}
-
-// === impl Kept ===
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if let Some(sender) = self.sender.take()
-            && let Some(pool) = self.keeper.pool.upgrade()
-        {
-            pool.keep(sender, self.keeper.home, self.keeper.generation);
         }
     }
 }
@@ -409,70 +336,6 @@ impl Shared {
     }
 }
 
-// === impl Opener ===
-
-impl Opener {
-    async fn open(self, permit: OwnedSemaphorePermit) -> Result<Lease, UpstreamError> {
-        let opened = self.pool.connector.open(permit).await;
-        let outcome = match &opened {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.clone()),
-        };
-        let lease = opened.map(|established| self.enter(established));
-        if lease.is_ok() {
-            self.pool.opened.send_modify(|opened| *opened += 1);
-        }
-        if let Some(sender) = &self.outcome {
-            sender.send_replace(Some(outcome));
-        }
-        lease
-    }
-
-    fn enter(&self, established: Established) -> Lease {
-        let mut state = self.pool.state.lock();
-        let current = state.generation == self.generation;
-        match established {
-            Established::Http1(sender) => {
-                state.http2 = false;
-                let (home, generation) = (self.home, self.generation);
-                let keeper = Keeper { pool: Arc::downgrade(&self.pool), home, generation };
-                Lease::Http1 { sender, reused: false, keeper }
-            }
-            Established::Http2(sender, allowed) => {
-                state.http2 = true;
-                let idle_since = Instant::now();
-                let (number, home) = (self.number, self.home);
-                let mut shared = Shared { number, home, sender, allowed, streams: 0, idle_since };
-                let lease = shared.lease(&self.pool, false);
-                if current {
-                    state.shared.push(shared);
-                }
-                lease
-            }
-        }
-    }
-}
-
-impl Drop for Opener {
-    fn drop(&mut self) {
-        self.pool.state.lock().openings.retain(|opening| opening.number != self.number);
-    }
-}
-
-// === impl StreamPermit ===
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        let Some(pool) = self.pool.upgrade() else { return };
-        let mut state = pool.state.lock();
-        let mut shared = state.shared.iter_mut();
-        if let Some(connection) = shared.find(|shared| shared.number == self.connection) {
-            connection.streams = connection.streams.saturating_sub(1);
-            connection.idle_since = Instant::now();
-        }
-    }
-}
-
 // === impl SweepMark ===
 
 impl Drop for SweepMark {
@@ -481,48 +344,5 @@ impl Drop for SweepMark {
         if let Some(pool) = self.0.upgrade() {
             pool.state.lock().sweeping = false;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::upstream::{
-        connection::Windows,
-        endpoint::Endpoint,
-        transport::fixture::{raw, read_to_end},
-    };
-
-    #[tokio::test]
-    async fn idle_connections_are_closed_in_time_and_retired_ones_not_given_out() {
-        let address = raw(|_, mut socket| async move {
-            read_to_end(&mut socket).await;
-        })
-        .await;
-        let endpoint = Endpoint::parse(&format!("http://{address}")).unwrap();
-        let connector = Connector::new(endpoint, None, Windows::CLIENT_READER);
-        let pool = Pool::new("client", 4, Affinity::OwnRuntime, connector);
-        let settled = async || tokio::time::sleep(Duration::from_millis(50)).await;
-        let used = async || {
-            let Lease::Http1 { sender, reused, keeper } = pool.lease().await.unwrap() else {
-                panic!("a server without TLS speaks HTTP/1.1");
-            };
-            drop(keeper.after(sender));
-            settled().await;
-            reused
-        };
-        assert!(!used().await && used().await);
-        let now = Instant::now();
-        assert!(!pool.close_idle(now + Duration::from_secs(60)));
-        assert!(used().await, "still kept");
-        pool.retire();
-        settled().await;
-        assert_eq!(pool.connections(), 0);
-        assert!(!used().await, "a retired connection is not given out");
-        pool.close_idle(now + Duration::from_secs(100));
-        settled().await;
-        assert_eq!(pool.connections(), 0);
-        assert!(pool.close_idle(now), "an empty pool needs no more sweeping");
-        assert_eq!(*pool.opened().borrow(), 2, "each connection once");
     }
 }

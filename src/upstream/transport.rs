@@ -49,7 +49,7 @@ const MAX_ATTEMPTS: u32 = 3;
 pub struct ConnectionLimits {
     /// Of the gateway's own lane; times 100 streams over HTTP/2.
     pub gateway: usize,
-    /// Of proven clients' brief requests, one each; at the bound they join the others.
+    /// Of proven clients' brief reads, one each; at the bound they join the others.
     pub brief: usize,
     /// Of proven clients' other requests; times 100 streams over HTTP/2.
     pub client: usize,

@@ -97,11 +97,23 @@ impl PageRun {
 
     /// The joined items, separators between them included.
     pub fn segments(&self) -> RunSegments {
+        let mut segments = RunSegments::new();
+        self.for_each_segment(|segment| segments.push(segment));
+        segments
+    }
+
+    /// Shows each of [`Self::segments`], none of them empty.
+    pub fn for_each_segment(&self, mut show: impl FnMut(Bytes)) {
         if self.is_whole() && self.page.is_as_written(self.join) {
-            return RunSegments::from_iter([self.page.buffer().clone()]);
+            return show(self.page.buffer().clone());
         }
+        let mut show = |segment: Bytes| {
+            if !segment.is_empty() {
+                show(segment);
+            }
+        };
         let separator = Bytes::from_static(self.join.separator());
-        let (mut segments, mut stretch) = (RunSegments::new(), Stretch::None);
+        let mut stretch = Stretch::None;
         let objects = self.page.objects().slice(self.objects.start, self.objects.end);
         for (index, object) in objects.enumerate() {
             let length = object.core.len();
@@ -112,19 +124,22 @@ impl PageRun {
                     // Items this far apart were written next to each other.
                     Some(open) if open.end + separator.len() == item.start => open.end = item.end,
                     _ => {
-                        self.close(stretch.replace(item), &mut segments);
-                        push(&mut segments, (index > 0).then_some(&separator));
+                        self.close(stretch.replace(item), &mut show);
+                        if index > 0 {
+                            show(separator.clone());
+                        }
                     }
                 }
             } else {
-                self.close(stretch.take(), &mut segments);
-                push(&mut segments, (index > 0).then_some(&separator));
-                push(&mut segments, Some(&self.join.header(length)));
-                push(&mut segments, Some(&object.core));
+                self.close(stretch.take(), &mut show);
+                if index > 0 {
+                    show(separator.clone());
+                }
+                show(self.join.header(length));
+                show(object.core.clone());
             }
         }
-        self.close(stretch, &mut segments);
-        segments
+        self.close(stretch, &mut show);
     }
 
     /// The items as a ready block; `None` if they were not compressed yet, or never are because
@@ -139,7 +154,8 @@ impl PageRun {
     }
 
     /// The items as a block: the ready one, or one that is made now and, if the range covers the
-    /// page, kept for the next reader until the page is changed.
+    /// page, kept for the next reader until the page is changed. What is not kept should be
+    /// compressed by a deflater of [that kind](BlockDeflater::for_one).
     pub fn compress(&self, deflater: &mut BlockDeflater) -> DeflatedBlock {
         let mut make = || deflater.block(self.segments().iter().map(|segment| &segment[..]));
         if self.is_whole() { self.page.deflated().get_or_make(make) } else { make() }
@@ -159,14 +175,9 @@ impl PageRun {
         Totals { count: self.count(), item_bytes: lengths.sum(), resident_bytes: 0 }
     }
 
-    fn close(&self, stretch: Stretch, segments: &mut RunSegments) {
+    fn close(&self, stretch: Stretch, show: &mut impl FnMut(Bytes)) {
         if let Some(stretch) = stretch {
-            segments.push(self.page.buffer().slice(stretch));
+            show(self.page.buffer().slice(stretch));
         }
     }
-}
-
-/// Appends what is there and not empty.
-fn push(segments: &mut RunSegments, segment: Option<&Bytes>) {
-    segments.extend(segment.filter(|segment| !segment.is_empty()).cloned());
 }

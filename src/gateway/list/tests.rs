@@ -43,7 +43,8 @@ fn page(namespace: &str, query: &str) -> Page {
     let snapshot = snapshot();
     let list = list(&snapshot, &codec(), Scope::Namespaced, &request, &audience);
     let has_more = list.has_more();
-    let body: Vec<u8> = list.plain().iter().flat_map(|part| part.to_vec()).collect();
+    let body: Vec<u8> =
+        list.plain().into_segments().iter().flat_map(|part| part.to_vec()).collect();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     let metadata = &body["metadata"];
     assert_eq!(metadata["resourceVersion"], "100");
@@ -193,8 +194,8 @@ fn the_length_of_whole_lists_is_known_before() {
         let (snapshot, codec) = (snapshot(), codec());
         let told = length_of_items(&snapshot, &codec, Scope::Namespaced, &request, &audience);
         let list = list(&snapshot, &codec, Scope::Namespaced, &request, &audience);
-        let items = list.items.len(list.lead, list.separator) as u64;
-        let items = items.saturating_sub(list.lead.len() as u64);
+        let items = list.items.length() as u64;
+        let items = items.saturating_sub(list.items.before.len() as u64);
         assert_eq!(told, is_known.then_some(items), "{namespace} {query}");
     }
 }
@@ -214,5 +215,41 @@ fn a_name_in_a_known_scope_is_looked_up() {
         let audience = audience(namespace, "", fields);
         let found = snapshot().objects.count(key_range(&audience, scope));
         assert_eq!(found, expected, "{fields} in {namespace:?}");
+    }
+}
+
+/// Whether `body` contains `part`.
+fn contains(body: &[u8], part: &[u8]) -> bool {
+    body.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn only_pages_that_are_kept_are_compressed_for_many() {
+    let pod = |number: u64| {
+        let mut pod = Pod::new("a", &format!("p{number:03}"), 7).node(&format!("n{}", number % 7));
+        for label in 0..20 {
+            pod = pod.label(&format!("key-{label}"), &format!("{}", number * label % 31));
+        }
+        pod.object()
+    };
+    let objects =
+        OrderedMap::from_objects(codec().item_join(), (100..500).map(pod).collect::<Vec<_>>());
+    let version = version(100);
+    let snapshot = Snapshot { objects, resource_version: version, generation: 1, template: None };
+    let options = ListOptions::decode(&Query::parse(Some("limit=250")).unwrap()).unwrap();
+    let request = ListRequest::resolve(&options, &pods().fields).unwrap();
+    let audience = audience("a", "", "");
+    let list = list(&snapshot, &codec(), Scope::Namespaced, &request, &audience);
+    let runs: Vec<_> = list.items.pages().unwrap().cloned().collect();
+    assert_eq!(runs.iter().filter(|run| !run.is_whole()).count(), 1, "the last");
+    assert!(runs.len() > 1);
+    let body: Vec<u8> = list.compressed().iter().flat_map(|part| part.to_vec()).collect();
+    for run in runs {
+        let block = |mut deflater: BlockDeflater| {
+            deflater.block(run.segments().iter().map(|segment| &segment[..])).bytes
+        };
+        let (for_many, for_one) = (block(BlockDeflater::new()), block(BlockDeflater::for_one()));
+        assert_ne!(for_many, for_one);
+        assert!(contains(&body, if run.is_whole() { &for_many } else { &for_one }));
     }
 }

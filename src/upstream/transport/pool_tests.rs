@@ -89,3 +89,25 @@ async fn brief_requests_beyond_their_connections_join_the_streams_of_proven_clie
     answers.push(upstream.send(Lane::ClientBrief, get("/")).await.unwrap());
     assert_eq!(server.seen().iter().filter(|seen| !seen.http2).count(), 3);
 }
+
+/// What upstream may have acted on is not sent again, so it does not go where upstream closes without
+/// saying what it has seen.
+#[tokio::test]
+async fn only_reads_go_where_connections_close_without_a_word() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, &["h2", "http/1.1"], |_| async { text("ok") }).await;
+    let access = authority.access(server.address);
+    let upstream = KubeApiserver::new(access, ConnectionLimits::default()).unwrap();
+    let (safe, unsafe_) = (["GET", "HEAD", "OPTIONS"], ["POST", "PUT", "PATCH", "DELETE", "PURGE"]);
+    for method in safe.into_iter().chain(unsafe_) {
+        let mut request = get("/");
+        *request.method_mut() = method.parse().unwrap();
+        let lane = Lane::Client.for_brief(request.method());
+        upstream.send(lane, request).await.unwrap();
+    }
+    let over_http2: Vec<_> = server.seen().iter().map(|seen| seen.http2).collect();
+    assert_eq!(over_http2, [false, false, false, true, true, true, true, true]);
+    for lane in [Lane::Unproven, Lane::Gateway] {
+        assert_eq!(lane.for_brief(&http::Method::GET), lane);
+    }
+}
