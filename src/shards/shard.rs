@@ -24,6 +24,7 @@ use crate::{
     },
     cache::{
         audience::AudienceKey,
+        joined::JoinedRoom,
         log::{LogBudget, Replay},
         past::PastStates,
         watch_cache::{Snapshot, Violation, WatchCache},
@@ -36,7 +37,6 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-use self::history::LogBeginnings;
 use super::{
     counted::Counted,
     history_room::HistoryRoom,
@@ -115,7 +115,6 @@ pub struct Shard {
     /// What objects may take; `None` without a limit.
     object_room: Option<Arc<ObjectRoom>>,
     turnover: Arc<Turnover>,
-    log_beginnings: Mutex<LogBeginnings>,
     counted: Option<Counted>,
 }
 
@@ -145,7 +144,6 @@ impl Shard {
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
             object_room: None,
             turnover: Arc::default(),
-            log_beginnings: Mutex::new(LogBeginnings::default()),
             counted: None,
         }
     }
@@ -162,9 +160,10 @@ impl Shard {
         self.counted.as_ref()
     }
 
-    /// Extends its log only as far as the room that it shares with others allows.
+    /// Extends its log, and joins batches, only as far as the room that it shares with others allows.
     #[must_use]
-    pub fn sharing(self, history_room: Arc<HistoryRoom>) -> Self {
+    pub fn sharing(self, history_room: Arc<HistoryRoom>, joined_room: Arc<JoinedRoom>) -> Self {
+        self.cache.lock().share_room(joined_room);
         Self { history_room, ..self }
     }
 

@@ -191,7 +191,7 @@ impl Seen {
                         .iter()
                         .for_each(|(event, _)| self.event(event.resource_version()));
                 }
-                Next::Replay(replay) => {
+                Next::Replay(replay, _) => {
                     for event in replay {
                         subscription.mark_seen(event.resource_version());
                         if event.seen_through(&audience_of(self.step)).is_some() {
