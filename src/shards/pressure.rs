@@ -44,10 +44,12 @@ pub struct Held {
     pub shards: usize,
     /// Objects in them.
     pub objects: u64,
-    /// Bytes of the objects, pages and indexes, deflated forms included.
+    /// Bytes of the objects, pages and indexes, deflated forms and places of values included.
     pub object_bytes: u64,
     /// Of these, the deflated forms.
     pub deflated_bytes: u64,
+    /// And the places.
+    pub place_bytes: u64,
     /// Bytes of older states kept for lists in pages.
     pub past_bytes: u64,
     /// Bytes that unfinished readers alone keep alive.
@@ -180,6 +182,7 @@ fn count(shards: &[Arc<Shard>], budget: u64) -> Held {
         held.objects += figures.objects as u64;
         held.object_bytes += figures.object_bytes;
         held.deflated_bytes += figures.deflated_bytes;
+        held.place_bytes += figures.place_bytes;
         held.past_bytes += figures.past_bytes;
         held.history_bytes += figures.log_bytes;
     }

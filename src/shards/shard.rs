@@ -348,17 +348,18 @@ impl Shard {
         let (object_bytes, log_bytes) = cache.resident_bytes();
         let watchers = cache.audiences().watchers();
         let (audiences, unindexed_audiences) = cache.audiences().len();
-        let objects = self.published.load().as_ref().map_or(0, |snapshot| snapshot.objects.len());
+        let (objects, deflated_bytes, place_bytes) =
+            self.published.load().as_ref().map_or((0, 0, 0), |snapshot| {
+                let objects = &snapshot.objects;
+                (objects.len(), objects.deflated_bytes(), objects.place_bytes())
+            });
         let past_bytes = cache.past().map_or(0, PastStates::bytes);
         let log_events = cache.history_len();
-        drop(cache);
-        // A walk over all pages, not under the lock.
-        let deflated_bytes =
-            self.snapshot().map_or(0, |snapshot| snapshot.objects.deflated_bytes());
         Figures {
             objects,
-            object_bytes: object_bytes + deflated_bytes,
+            object_bytes: object_bytes + deflated_bytes + place_bytes,
             deflated_bytes,
+            place_bytes,
             log_events,
             log_bytes,
             past_bytes,
@@ -368,7 +369,7 @@ impl Shard {
         }
     }
 
-    /// Bytes kept alive by the log, as in [`Shard::figures`], which looks at every page besides.
+    /// Bytes kept alive by the log, as in [`Shard::figures`].
     pub fn log_bytes(&self) -> u64 {
         self.cache.lock().resident_bytes().1
     }
@@ -412,10 +413,12 @@ impl Shard {
 pub struct Figures {
     /// Objects held.
     pub objects: usize,
-    /// Bytes of the objects, pages and indexes, deflated forms included.
+    /// Bytes of the objects, pages and indexes, deflated forms and places of values included.
     pub object_bytes: u64,
     /// Bytes of the deflated forms alone.
     pub deflated_bytes: u64,
+    /// Bytes of the places alone.
+    pub place_bytes: u64,
     /// Events in the log.
     pub log_events: usize,
     /// Bytes kept alive by the log.

@@ -1,6 +1,6 @@
 //! Which shards go when memory is short, and in which order.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use super::*;
 use crate::{
@@ -10,9 +10,10 @@ use crate::{
         event::{Change, Event},
         fixture::{Pod, audience, pods, version},
         log::LogBudget,
+        map::{Column, Term},
         past::Past,
     },
-    codec::object::Representation,
+    codec::{gzip::BlockDeflater, object::Representation},
     shards::{hub::Hub, readers::Holding, shard::ShardId},
 };
 
@@ -199,6 +200,21 @@ async fn what_a_resource_loses_for_its_own_budget_counts_no_more_against_all() {
     assert!(!registry.is_full());
     assert_eq!((held.shards, held.object_bytes, held.pinned_bytes), (1, bytes, 8));
     drop(reader);
+}
+
+#[tokio::test]
+async fn what_readers_made_of_the_objects_counts_with_them() {
+    let registry = registry();
+    let bytes = fill(&registry, Representation::Json, Need::Requests);
+    let objects = registry.all()[0].snapshot().unwrap().objects.clone();
+    let term = Term { column: Column::Name, value: "a".into() };
+    objects.search(&term, .., 1000, |_| ControlFlow::Continue(())).unwrap();
+    objects.pages(..).for_each(|run| drop(run.compress(&mut BlockDeflater::new())));
+    let held = relieve(&registry, &AMPLE);
+    assert!(held.place_bytes > 0 && held.deflated_bytes > 0, "{held:?}");
+    assert_eq!(held.object_bytes, bytes + held.place_bytes + held.deflated_bytes);
+    relieve(&registry, &budget(held.object_bytes - 1));
+    assert!(registry.all().is_empty());
 }
 
 /// As many logs as wish are extended between two looks at memory.
