@@ -254,8 +254,6 @@ impl Shard {
         let mut cache = self.cache.lock();
         let before = cache.forgotten_bytes();
         let (published, outcome) = cache.apply(burst, now);
-        self.turnover.add_events(published.events, published.weight);
-        self.turnover.add(0, cache.forgotten_bytes() - before);
         for (audience, cores, batch) in published.batches {
             for core in cores {
                 if let Some(hub) = self.hubs.get(usize::from(core.0)) {
@@ -264,6 +262,9 @@ impl Shard {
             }
         }
         self.publish(&cache, |progress| progress.failure = None);
+        // Not before: whoever finds the state that was shown must not have it counted as a newer one.
+        self.turnover.add_events(published.events, published.weight);
+        self.turnover.add(0, cache.forgotten_bytes() - before);
         if let Some(counted) = &self.counted {
             counted.received(published.events);
         }
