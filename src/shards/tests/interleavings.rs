@@ -17,7 +17,6 @@
 //! | `Hub::poll` keeps the first waker it was given | a watcher sleeps for ever |
 //! | `EndBetween` with its bounds | a watch from either bound ended |
 //! | `Shard::apply` counts what changed before it shows the new state | a state held and not counted |
-//! | `Subscription::poll_next` asks what left the log when it has caught up | events held and not counted |
 //! | `Shard::publish` tells of a version before it shows it | an older state found |
 
 use std::{
@@ -306,32 +305,6 @@ fn who_is_told_of_a_version_finds_it() {
         let writer = world.write(&[&[11], &[12, 13]]);
         writer.join().unwrap();
         readers.into_iter().for_each(|reader| reader.join().unwrap());
-        world.end();
-    });
-}
-
-/// What a watcher that was too slow reads counts as its own from the moment that the log lets it go,
-/// also when that is at once.
-#[test]
-fn what_leaves_the_log_while_it_is_taken_is_counted() {
-    explore(|| {
-        let world = World::new(1, 100);
-        let (shard, hub) = (Arc::clone(&world.shard), Arc::clone(&world.hubs[0]));
-        let (mut subscription, _) = subscribe(&shard, &hub, 1, true);
-        shard.apply(vec![change(11), change(12)], Instant::now()).unwrap();
-        // Nobody has taken them.
-        (0..5).for_each(|_| hub.tick());
-        let trim = {
-            let shard = Arc::clone(&shard);
-            thread::spawn(move || shard.limit_log(0, Instant::now()))
-        };
-        match subscription.poll_next(&mut Context::from_waker(Waker::noop())) {
-            Next::Replay(replay, forgotten) => assert_eq!((replay.count(), forgotten), (2, 0)),
-            other => assert!(matches!(other, Next::Ended), "{other:?}"),
-        }
-        trim.join().unwrap();
-        assert!(shard.turnover().forgotten() > 0);
-        drop(subscription);
         world.end();
     });
 }
