@@ -180,11 +180,14 @@ pub enum Cause {
 const CAUSES: [&str; 7] =
     ["expired", "broken", "ended", "violation", "stalled", "withdrawn", "cleared"];
 
+/// How often each was the outcome of a fill.
+type Outcomes = BTreeMap<&'static str, u64>;
+
 /// Counts what happens to shards: seldom, so under one lock.
 #[derive(Debug)]
 pub struct Cache {
-    /// By resource, and then by outcome.
-    fills: Mutex<HashMap<(String, String), BTreeMap<&'static str, u64>>>,
+    /// By group and resource.
+    fills: Mutex<HashMap<(String, String), Outcomes>>,
     refills: ByWord<7>,
     went_back: AtomicU64,
 }
