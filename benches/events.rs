@@ -248,7 +248,7 @@ fn bench_feed(criterion: &mut Criterion) {
                 feed.push(Arc::clone(&batch));
                 for position in positions {
                     let Pull::Batch(batch) = feed.pull(position) else { panic!("a batch waits") };
-                    black_box(Batch::bytes(&batch, codec).clone());
+                    black_box(Batch::bytes(&batch, codec).cloned());
                     assert!(matches!(feed.pull(position), Pull::Drained));
                 }
             },

@@ -1,9 +1,10 @@
 //! What one core has received for one audience and its watchers there have not yet taken.
 //!
 //! A feed holds [`Batch`]es: the events of one upstream burst, with the bytes that all watchers of
-//! the audience send. A watcher is a position. A batch leaves when every watcher has passed it, or
-//! when the feed is over its bound: then watchers behind it find [`Pull::Behind`] and catch up from
-//! the shard's log.
+//! the audience send. A watcher is a position. A batch leaves when every watcher has passed it, after
+//! some beats of the hub's clock, or when the feed is over its bound: then watchers behind it find
+//! [`Pull::Behind`] and catch up from the shard's log. So whoever does not read keeps nothing alive
+//! here: the log has a budget, and its readers can be cut off, which a feed's can't.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::{
     api::version::ResourceVersion,
@@ -21,14 +22,16 @@ use crate::{
     },
 };
 
-use super::event::Event;
+use super::{event::Event, joined::JoinedRoom};
 
 /// Events of one burst that concern one audience, shared by all cores.
 #[derive(Debug)]
 pub struct Batch {
     events: Box<[(Arc<Event>, EventKind)]>,
     form: Form,
-    bytes: OnceLock<Bytes>,
+    /// `None` when there was no room to join them.
+    joined: OnceLock<Option<Bytes>>,
+    room: Arc<JoinedRoom>,
     received: Option<Instant>,
 }
 
@@ -38,6 +41,8 @@ pub struct Feed {
     batches: VecDeque<Queued>,
     first: u64,
     watchers: u32,
+    /// Where the feed ended at the last beats, the latest first.
+    ends: [u64; BEATS],
 }
 
 /// A watcher's place in a feed: the number of the next batch to take.
@@ -64,15 +69,19 @@ struct Queued {
 /// Batches a feed holds for its slowest watcher; beyond that the watcher reads the shard's log.
 const MAX_BATCHES: usize = 1024;
 
+/// Whole beats for which a batch is held: whoever has not taken it by then does not read.
+const BEATS: usize = 3;
+
 /// Room for batches that a drained feed keeps: there may be as many feeds as watchers.
 const KEPT: usize = 16;
 
 // === impl Batch ===
 
 impl Batch {
-    /// A batch of at least one event, in version order.
-    pub fn new(events: Vec<(Arc<Event>, EventKind)>, form: Form) -> Self {
-        Self { events: events.into(), form, bytes: OnceLock::new(), received: None }
+    /// A batch of at least one event, in version order, whose frames may be joined if `room` allows.
+    pub fn new(events: Vec<(Arc<Event>, EventKind)>, form: Form, room: &Arc<JoinedRoom>) -> Self {
+        let room = Arc::clone(room);
+        Self { events: events.into(), form, joined: OnceLock::new(), room, received: None }
     }
 
     /// The same, of a burst that came from upstream at this moment.
@@ -86,18 +95,13 @@ impl Batch {
         self.received
     }
 
-    /// All frames of the batch, joined on first use.
-    pub fn bytes(&self, codec: &ResourceCodec) -> &Bytes {
-        self.bytes.get_or_init(|| match &*self.events {
-            [(event, kind)] => event.frame(*kind, self.form, codec).clone(),
-            events => {
-                let mut joined = BytesMut::new();
-                for (event, kind) in events {
-                    joined.extend_from_slice(event.frame(*kind, self.form, codec));
-                }
-                joined.freeze()
-            }
-        })
+    /// All frames of the batch, joined on first use; `None` if there was no room for that then.
+    pub fn bytes(&self, codec: &ResourceCodec) -> Option<&Bytes> {
+        if let [(event, kind)] = &*self.events {
+            return Some(event.frame(*kind, self.form, codec));
+        }
+        let frames = self.events.iter().map(|(event, kind)| event.frame(*kind, self.form, codec));
+        self.joined.get_or_init(|| self.room.join(frames)).as_ref()
     }
 
     /// The events, in version order.
@@ -165,13 +169,14 @@ impl Feed {
         self.batches.clear();
     }
 
-    /// Forgets batches up to a version: watchers that have not taken them are behind.
-    pub fn forget(&mut self, version: ResourceVersion) {
-        let is_old = |queued: &Queued| queued.batch.last().is_some_and(|last| last <= version);
-        while self.batches.front().is_some_and(is_old) {
-            self.batches.pop_front();
+    /// One beat: forgets batches that have been here for a number of whole ones. Watchers that have
+    /// not taken them are behind.
+    pub fn beat(&mut self) {
+        while self.first < self.ends[BEATS - 1] && self.batches.pop_front().is_some() {
             self.first += 1;
         }
+        self.ends.rotate_right(1);
+        self.ends[0] = self.end();
     }
 
     /// Where whoever has taken every batch so far stands.

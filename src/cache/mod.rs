@@ -14,6 +14,7 @@ pub mod event;
 pub mod feed;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod joined;
 pub mod log;
 pub mod map;
 pub mod past;

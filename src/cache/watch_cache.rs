@@ -30,6 +30,7 @@ use super::{
     beginning::Beginning,
     event::{Change, Event},
     feed::Batch,
+    joined::JoinedRoom,
     log::{Log, LogBudget, Replay},
     map::OrderedMap,
     past::{Past, PastStates},
@@ -49,6 +50,8 @@ pub struct WatchCache {
     highest: Option<ResourceVersion>,
     generation: u64,
     budget: LogBudget,
+    /// For batches on their way to watchers.
+    joined_room: Arc<JoinedRoom>,
     /// The form of upstream's frames.
     held_form: Form,
 }
@@ -149,8 +152,14 @@ impl WatchCache {
             highest: None,
             generation: 0,
             budget,
+            joined_room: Arc::default(),
             held_form: codec.held_form(),
         }
+    }
+
+    /// Joins batches in this room, which other caches may use, too.
+    pub fn share_room(&mut self, room: Arc<JoinedRoom>) {
+        self.joined_room = room;
     }
 
     /// Applies a burst of upstream events in their order. `now` is when they were received.
@@ -374,7 +383,7 @@ impl WatchCache {
                 continue;
             };
             let cores = self.audiences.cores(audience).collect();
-            let batch = Batch::new(events, form).received_at(now);
+            let batch = Batch::new(events, form, &self.joined_room).received_at(now);
             published.batches.push((audience, cores, Arc::new(batch)));
         }
     }

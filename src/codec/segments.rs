@@ -88,6 +88,22 @@ impl Segments {
         Some(std::mem::replace(&mut self.current, next))
     }
 
+    /// Puts the same bytes in another buffer in the place of the last one.
+    pub fn map_last(&mut self, map: impl FnOnce(Bytes) -> Bytes) {
+        let last = self.rest.back_mut().unwrap_or(&mut self.current);
+        let length = last.len();
+        *last = map(std::mem::take(last));
+        debug_assert_eq!(last.len(), length, "the same bytes");
+    }
+
+    /// The bytes in one buffer of their own, which keeps nothing of the shared ones alive.
+    #[must_use]
+    pub fn to_own(&self) -> Self {
+        let mut own = Vec::with_capacity(self.remaining);
+        self.iter().for_each(|segment| own.extend_from_slice(segment));
+        Self::from(Bytes::from(own))
+    }
+
     /// Takes the first `length` bytes off, sharing the buffers; all of them if there are fewer.
     #[must_use]
     pub fn split_to(&mut self, length: usize) -> Self {

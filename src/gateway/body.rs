@@ -38,6 +38,15 @@ pub struct WholeBody {
     sized: bool,
     /// While it is worth to watch how it goes.
     reader: Option<Reader>,
+    /// Whether its last frame is copied, since by sharing it would keep a long body alive.
+    copies_last: bool,
+}
+
+/// The end of the last frame of an enrolled body. That it was handed over does not say that it is
+/// written, nor what was handed over before: the connection may hold as much as it likes.
+struct LastBytes {
+    bytes: Bytes,
+    _reader: Reader,
 }
 
 /// Bodies longer than this are enrolled: a frame of HTTP/2.
@@ -48,12 +57,24 @@ const ENROLLED_ABOVE: usize = 16 << 10;
 impl ResponseBody {
     /// Bytes of which frames of at most `max_frame` are made.
     pub fn whole(bytes: impl Into<Content>, max_frame: usize) -> Self {
-        Self::Whole(WholeBody { rest: bytes.into(), max_frame, sized: true, reader: None })
+        Self::Whole(WholeBody {
+            rest: bytes.into(),
+            max_frame,
+            sized: true,
+            reader: None,
+            copies_last: false,
+        })
     }
 
     /// A watch of which all is known already: what it says, and that it ends then.
     pub fn stream(bytes: Segments, max_frame: usize) -> Self {
-        Self::Whole(WholeBody { rest: bytes.into(), max_frame, sized: false, reader: None })
+        Self::Whole(WholeBody {
+            rest: bytes.into(),
+            max_frame,
+            sized: false,
+            reader: None,
+            copies_last: false,
+        })
     }
 
     /// Has a long body from memory counted, and its client cut off if it does not take it. Says what
@@ -66,8 +87,11 @@ impl ResponseBody {
         if let Self::Whole(body) = &mut self
             && body.rest.len() > ENROLLED_ABOVE
         {
-            let length = body.rest.len() as u64;
-            body.reader = enrolment.map(|enrolment| enrolment.enrol(holding(length)));
+            let holding = holding(body.rest.len() as u64);
+            // Once the last frame is HTTP/2's, only the end of the connection could take it away.
+            let is_alone = matches!(holding, Holding::Alone(_));
+            body.copies_last = is_alone && body.rest.len() > body.max_frame;
+            body.reader = enrolment.map(|enrolment| enrolment.enrol(holding));
         }
         self
     }
@@ -124,8 +148,30 @@ impl WholeBody {
             reader.moved();
         }
         if self.rest.len() <= self.max_frame {
-            self.reader = None;
+            let last = self.rest.split_to(usize::MAX);
+            return Some(self.last_frame(last));
         }
         Some(self.rest.split_to(self.max_frame))
     }
+
+    fn last_frame(&mut self, mut frame: Segments) -> Segments {
+        if self.copies_last {
+            frame = frame.to_own();
+        }
+        if let Some(reader) = self.reader.take() {
+            frame.map_last(|bytes| Bytes::from_owner(LastBytes { bytes, _reader: reader }));
+        }
+        frame
+    }
 }
+
+// === impl LastBytes ===
+
+impl AsRef<[u8]> for LastBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests;

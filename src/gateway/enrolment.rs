@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::{
     api::version::ResourceVersion,
-    cache::watch_cache::Snapshot,
-    codec::watch_event::Form,
+    cache::{audience::AudienceKey, watch_cache::Snapshot},
+    codec::ResourceCodec,
     net::cutter::Cutter,
     shards::{
         readers::{Holding, Reader, Readers},
@@ -73,9 +73,39 @@ impl Begun {
     }
 }
 
-/// Whether an answer's bytes are the shard's own, and not made for it alone.
-pub(super) fn shares_bytes(read: &Read, shard: &Shard) -> bool {
-    let What::List(_, audience) = &read.what else { return false };
-    let is_cut_out = audience.form == Form::Metadata && shard.codec().offers(Form::Full);
-    !is_cut_out && !read.encoding.indented
+/// Whether an answer's bytes are the shard's own, and not made for it alone; and whether they are if
+/// it is compressed. Only whole pages keep their compressed form.
+pub(super) fn shares_bytes(read: &Read, shard: &Shard) -> (bool, bool) {
+    match &read.what {
+        What::List(_, audience) if !read.encoding.indented => list_shares(audience, shard.codec()),
+        _ => (false, false),
+    }
+}
+
+fn list_shares(audience: &AudienceKey, codec: &ResourceCodec) -> (bool, bool) {
+    let as_held = codec.lists_as_held(audience.form);
+    (as_held, as_held && audience.selection.is_everything())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cache::fixture::{audience, codec, pods},
+        codec::{object::Representation, watch_event::Form},
+    };
+
+    #[test]
+    fn a_compressed_list_shares_its_bytes_if_it_is_whole_pages() {
+        let (json, all) = (codec(), audience("", "", ""));
+        let metadata = |of: AudienceKey| AudienceKey { form: Form::Metadata, ..of };
+        assert_eq!(list_shares(&all, &json), (true, true));
+        assert_eq!(list_shares(&audience("ns", "", ""), &json), (true, true));
+        assert_eq!(list_shares(&audience("", "app=a", ""), &json), (true, false));
+        assert_eq!(list_shares(&metadata(all.clone()), &json), (false, false), "cut out");
+        let [json, protobuf] = [Representation::JsonMetadata, Representation::ProtobufMetadata]
+            .map(|form| ResourceCodec::new(&pods(), form));
+        assert_eq!(list_shares(&metadata(all.clone()), &json), (false, false), "put together");
+        assert_eq!(list_shares(&metadata(all), &protobuf), (true, true));
+    }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, header};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -116,9 +116,11 @@ impl Server {
             begin::cover(&self.histories, &shard, request).await;
         }
         let authorized = self.renew(authorized).await?;
-        let shares = enrolment::shares_bytes(&read, &shard);
+        let (as_they_are, compressed) = enrolment::shares_bytes(&read, &shard);
         let response = self.answer(read, &shard, &readable, authorized, circumstances).await?;
         let enrolment = Enrolment::of_this_exchange(self.registry.readers());
+        let is_compressed = response.headers().contains_key(header::CONTENT_ENCODING);
+        let shares = if is_compressed { compressed } else { as_they_are };
         let holding = |length| {
             if shares {
                 begun.state(&shard, &readable.snapshot, length)

@@ -235,10 +235,10 @@ impl WatchBody {
                 },
                 Phase::Live => match self.subscription.poll_next(context) {
                     Next::Batch(batch) => self.fill_from_batch(&batch),
-                    Next::Replay(replay) => {
+                    Next::Replay(replay, since) => {
                         self.phase = Phase::Replay(replay);
                         let turnover = Arc::clone(self.subscription.shard().turnover());
-                        self.hold(Holding::Events { since: turnover.forgotten(), turnover });
+                        self.hold(Holding::Events { turnover, since });
                     }
                     Next::Bookmark(version) => self.add_bookmark(version),
                     Next::Idle => break,
@@ -305,15 +305,17 @@ impl WatchBody {
         let first = batch.events().first().map(|(event, _)| event.resource_version());
         let (hub, counted) = (self.subscription.hub(), self.subscription.shard().counted());
         let (core, received) = (usize::from(hub.core().0), batch.received());
-        if first.is_some_and(|first| first > self.after) {
-            let bytes = batch.bytes(&self.codec);
+        if first.is_some_and(|first| first > self.after)
+            && let Some(bytes) = batch.bytes(&self.codec)
+        {
             if let Some(counted) = counted {
                 counted.watches().delivered(core, batch.events().len(), bytes.len(), received);
             }
             self.pending.push(bytes.clone());
             return;
         }
-        // A watch from a version that the shard has not reached skips what comes before it.
+        // Or there was no room to join them. A watch from a version that the shard has not reached skips
+        // what comes before it.
         for (event, kind) in batch.events() {
             if event.resource_version() > self.after {
                 let frame = event.frame(*kind, self.audience.form, &self.codec);

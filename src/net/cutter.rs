@@ -1,8 +1,10 @@
 //! Ending an exchange from outside, while it waits for its client.
 //!
-//! A stream whose client grants no window, or reads nothing, is not polled, so its body can't end
-//! it. A [`Cutter`] wakes the task of the exchange and drops it there: an HTTP/2 stream is reset,
-//! an HTTP/1.1 connection closed, and what the answer held is let go.
+//! A stream whose client grants no window, or reads nothing, is not polled any more once a frame of its
+//! body waits to be sent, so its body can't end it. A [`Cutter`] wakes the task of the exchange and drops it there: an HTTP/2 stream is reset,
+//! an HTTP/1.1 connection closed, and what the answer held is let go. An HTTP/2 exchange is over when
+//! the last frame of its body was given to the connection, which then holds it until the client takes
+//! it: that frame can't be cut off, so it must not hold more than itself (`gateway/body.rs`).
 //!
 //! The handler finds the cutter of the exchange that it answers by [`Cutter::current`]. Costs an
 //! exchange that is never cut two words per poll.

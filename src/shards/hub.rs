@@ -56,8 +56,6 @@ pub enum Message {
     /// Those watches of the shard end that began between these versions, both excluded: what
     /// happened there is not known.
     EndBetween(ShardId, ResourceVersion, ResourceVersion),
-    /// The shard's log has long begun after this version: feeds need not keep what it let go, either.
-    Forget(ShardId, ResourceVersion),
 }
 
 /// A watcher's membership in a feed.
@@ -186,7 +184,8 @@ impl Hub {
         while self.wake_some() {}
     }
 
-    /// One beat: bookmarks that are due get the version that their shard shows now.
+    /// One beat: bookmarks that are due get the version that their shard shows now, and batches that
+    /// nobody has taken for some beats are forgotten.
     fn beat(&self) {
         let second = self.second.fetch_add(1, Ordering::Relaxed) + 1;
         let mut state = self.state.lock();
@@ -195,6 +194,7 @@ impl Hub {
         // the feeds when the watchers look.
         state.take_in(&self.mailbox);
         state.mark_due(due);
+        state.age();
     }
 
     /// Lets the hub's task wake whom something concerns that was found outside of it.

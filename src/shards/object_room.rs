@@ -46,8 +46,10 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Account {
     limit: u64,
-    /// As counted last, with the fills that have ended since.
+    /// As counted last, with the fills that have ended since the count began.
     held: u64,
+    /// What fills held that ended since a count began.
+    settled: u64,
     /// Taken by fills under way.
     filling: u64,
 }
@@ -63,7 +65,16 @@ pub fn group_resource(gvr: &GroupVersionResource) -> GroupResource {
 // === impl ObjectRoom ===
 
 impl ObjectRoom {
-    /// Sets what all shards may hold, and what they do.
+    /// What all shards hold is counted from now on. A fill that ends meanwhile may have been missed.
+    pub(super) fn begin_count(&self) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        for account in state.named.values_mut().chain([&mut state.total]) {
+            account.settled = 0;
+        }
+    }
+
+    /// Sets what all shards may hold, and what they were found to.
     pub(super) fn set_total(&self, limit: u64, held: u64) {
         self.state.lock().total.set(limit, held);
     }
@@ -98,9 +109,10 @@ impl State {
 // === impl Account ===
 
 impl Account {
+    /// A fill that was counted, and ended after the count began, counts twice until the next.
     const fn set(&mut self, limit: u64, held: u64) {
         self.limit = limit;
-        self.held = held;
+        self.held = held.saturating_add(self.settled);
     }
 
     fn left(&self) -> u64 {
@@ -110,7 +122,7 @@ impl Account {
 
 impl Default for Account {
     fn default() -> Self {
-        Self { limit: u64::MAX, held: 0, filling: 0 }
+        Self { limit: u64::MAX, held: 0, settled: 0, filling: 0 }
     }
 }
 
@@ -148,6 +160,7 @@ impl FillRoom {
             room.state.lock().change(&self.resource, |account| {
                 account.filling = account.filling.saturating_sub(taken);
                 account.held += taken;
+                account.settled += taken;
             });
         }
     }
@@ -191,9 +204,31 @@ mod tests {
         assert_eq!(room.left(&group_resource(&gvr("secrets"))), 2 * MIB);
         pods.settle();
         assert_eq!(room.left(&group_resource(&gvr("secrets"))), 2 * MIB, "held now");
+        room.begin_count();
         room.set_total(10 * MIB, 7 * MIB);
         assert_eq!(room.left(&group_resource(&gvr("secrets"))), 3 * MIB, "counted anew");
         assert_eq!(FillRoom::new(None, &gvr("pods")).reach(u64::MAX), Ok(()), "without a limit");
+    }
+
+    #[test]
+    fn a_fill_that_ends_while_memory_is_counted_is_not_forgotten() {
+        let room = Arc::new(ObjectRoom::default());
+        let pods = group_resource(&gvr("pods"));
+        let set = |held| {
+            room.set_named(&pods, 8 * MIB, held);
+            room.set_total(10 * MIB, held);
+        };
+        set(0);
+        let mut fill = FillRoom::new(Some(Arc::clone(&room)), &gvr("pods"));
+        assert_eq!(fill.reach(6 * MIB), Ok(()));
+        room.begin_count();
+        fill.settle();
+        set(MIB);
+        assert_eq!(room.left(&pods), MIB, "of its own");
+        assert_eq!(room.left(&group_resource(&gvr("secrets"))), 3 * MIB);
+        room.begin_count();
+        set(7 * MIB);
+        assert_eq!(room.left(&group_resource(&gvr("secrets"))), 3 * MIB, "it was counted now");
     }
 
     #[test]

@@ -44,10 +44,12 @@ pub struct Held {
     pub shards: usize,
     /// Objects in them.
     pub objects: u64,
-    /// Bytes of the objects, pages and indexes, deflated forms included.
+    /// Bytes of the objects, pages and indexes, deflated forms and places of values included.
     pub object_bytes: u64,
     /// Of these, the deflated forms.
     pub deflated_bytes: u64,
+    /// And the places.
+    pub place_bytes: u64,
     /// Bytes of older states kept for lists in pages.
     pub past_bytes: u64,
     /// Bytes that unfinished readers alone keep alive.
@@ -69,11 +71,14 @@ pub fn relieve(registry: &Registry, budgets: &Budgets) -> Held {
     let free = limit_histories(&registry.all(), budgets.history);
     registry.history_room().set(free);
     let now = Instant::now();
-    let pinned = registry.readers().pinned();
-    let mut held = count(&registry.all(), budgets.objects.saturating_sub(pinned));
+    registry.all().iter().for_each(|shard| shard.tend_past(now));
+    registry.object_room().begin_count();
+    // First: what they close for their own sake is to cost others nothing.
     for (resource, budget) in &budgets.resources {
         limit_resource(registry, resource, *budget);
     }
+    let pinned = registry.readers().pinned();
+    let mut held = count(&registry.all(), budgets.objects.saturating_sub(pinned));
     let kept = held.object_bytes + held.past_bytes;
     held.pinned_bytes = relieve_readers(registry, budgets.objects, kept, now);
     let bytes = kept + held.pinned_bytes;
@@ -117,9 +122,13 @@ fn limit_resource(registry: &Registry, resource: &GroupResource, budget: u64) {
         bytes = held();
     }
     if bytes > budget {
-        let name = &resource.1;
-        warn!(resource = %name, group = %resource.0, held = bytes, budget, "over its own budget");
-        bytes = bytes.saturating_sub(make_room(registry, bytes - budget, of_it));
+        let freed = make_room(registry, bytes - budget, of_it);
+        // Else there is nothing that could be closed, look after look.
+        if freed > 0 {
+            let (group, name) = resource;
+            warn!(resource = %name, %group, held = bytes, freed, budget, "over its own budget");
+        }
+        bytes = bytes.saturating_sub(freed);
     }
     registry.object_room().set_named(resource, budget / 100 * RESUME_PERCENT, bytes);
 }
@@ -167,14 +176,13 @@ fn make_room(registry: &Registry, over: u64, concerned: impl Fn(&Shard) -> bool)
 
 /// What the shards hold; older states only as long as both fit the budget.
 fn count(shards: &[Arc<Shard>], budget: u64) -> Held {
-    let now = Instant::now();
     let mut held = Held { shards: shards.len(), ..Held::default() };
     for shard in shards {
-        shard.tend_past(now);
         let figures = shard.figures();
         held.objects += figures.objects as u64;
         held.object_bytes += figures.object_bytes;
         held.deflated_bytes += figures.deflated_bytes;
+        held.place_bytes += figures.place_bytes;
         held.past_bytes += figures.past_bytes;
         held.history_bytes += figures.log_bytes;
     }

@@ -11,15 +11,17 @@
 //!   [`SLOW`], the longest silent first;
 //! - while they keep more alive than they may at most: anybody, in the same order.
 //!
-//! What readers keep alive beyond the present is an upper estimate, by [`Turnover`]: readers of one
-//! version count once, and of several versions each counts what changed up to the next one.
+//! What readers keep alive beyond the present is an upper estimate, by [`Turnover`] (`readers/pinned.rs`):
+//! what changed between the beginnings of two readers is held by those before it, who together hold no
+//! more than they have. Readers of one version have it once.
 //!
 //! A reader costs its body one store per frame. Locks: one, held while readers come and go and for
 //! the sweep; nothing else is locked or called under it.
 
+mod pinned;
+
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt, mem,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -31,6 +33,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 use tracing::warn;
 
+use self::pinned::Pinned;
 use super::turnover::Turnover;
 
 /// All readers that have not finished.
@@ -82,27 +85,6 @@ struct Enrolled {
     cut: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
-/// What the readers of one shard keep alive: where they began, how many they are, and what of it
-/// they have.
-#[derive(Debug, Default)]
-struct Shares {
-    present: u64,
-    begun: BTreeMap<u64, Share>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Share {
-    readers: u64,
-    parts: u64,
-    whole: u64,
-}
-
-/// The share of who has events: all that the log lets go. Summed over readers it must not overflow.
-const EVENTS: u64 = 1 << 40;
-
-/// Shares are kept by shard, and apart for states and events.
-type ShareKey = (*const Turnover, bool);
-
 /// A client that takes nothing for this long is cut off. kube-apiserver gives a list a minute in all.
 pub const SILENCE: Duration = Duration::from_secs(60);
 
@@ -146,7 +128,8 @@ impl Readers {
 
     /// Bytes that only readers keep alive, at most.
     pub fn pinned(&self) -> u64 {
-        Pinned::of(&self.enrolled.lock()).bytes
+        let enrolled = self.enrolled.lock();
+        Pinned::of(enrolled.iter().map(|(_, reader)| &reader.holding)).bytes(0)
     }
 
     /// Cuts readers off until they keep no more than `room` alive, of which those that are not slow
@@ -155,27 +138,20 @@ impl Readers {
         let mut cuts = Vec::new();
         let pinned = {
             let mut enrolled = self.enrolled.lock();
-            let mut pinned = Pinned::of(&enrolled);
-            let mut silent: Vec<(Duration, usize)> = Vec::with_capacity(enrolled.len());
-            for (key, reader) in enrolled.iter_mut() {
-                if reader.moved.swap(false, Ordering::Relaxed) {
-                    reader.last = now;
-                }
-                silent.push((now.saturating_duration_since(reader.last), key));
-            }
-            silent.sort_unstable_by(|left, right| right.cmp(left));
-            for (silence, key) in silent {
-                let over = pinned.bytes > most || (pinned.bytes > room && silence >= SLOW);
-                if silence < SILENCE && !over {
-                    break;
-                }
-                let Some(reader) = enrolled.get_mut(key) else { continue };
-                let holding = mem::replace(&mut reader.holding, Holding::Alone(0));
-                pinned.remove(&holding);
+            let silent = silences(&mut enrolled, now);
+            let pinned =
+                Pinned::of(silent.iter().filter_map(|(_, key)| Some(&enrolled.get(*key)?.holding)));
+            let longer_than = |limit| silent.partition_point(|(silence, _)| *silence >= limit);
+            let gone = longer_than(SILENCE);
+            let gone = pinned.fewest(gone, longer_than(SLOW), room.min(most));
+            let gone = pinned.fewest(gone, silent.len(), most);
+            for (_, key) in &silent[..gone] {
+                let Some(reader) = enrolled.get_mut(*key) else { continue };
+                reader.holding = Holding::Alone(0);
                 // Called without the lock: it ends the reader, which then comes to give up its place.
                 cuts.extend(reader.cut.take());
             }
-            pinned.bytes
+            pinned.bytes(gone)
         };
         if !cuts.is_empty() {
             let readers = cuts.len();
@@ -185,6 +161,20 @@ impl Readers {
         cuts.iter().for_each(|cut| cut());
         pinned
     }
+}
+
+/// How long each reader has taken nothing, the longest silent first.
+fn silences(enrolled: &mut Slab<Enrolled>, now: Instant) -> Vec<(Duration, usize)> {
+    let mut silent: Vec<_> = (enrolled.iter_mut())
+        .map(|(key, reader)| {
+            if reader.moved.swap(false, Ordering::Relaxed) {
+                reader.last = now;
+            }
+            (now.saturating_duration_since(reader.last), key)
+        })
+        .collect();
+    silent.sort_unstable_by(|left, right| right.cmp(left));
+    silent
 }
 
 // === impl Reader ===
@@ -212,112 +202,6 @@ impl fmt::Debug for Reader {
 impl fmt::Debug for Enrolled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Enrolled").field("holding", &self.holding).finish_non_exhaustive()
-    }
-}
-
-/// What all readers together keep alive.
-#[derive(Debug, Default)]
-struct Pinned {
-    bytes: u64,
-    shares: HashMap<ShareKey, Shares>,
-}
-
-// === impl Pinned ===
-
-impl Pinned {
-    fn of(enrolled: &Slab<Enrolled>) -> Self {
-        let mut pinned = Self::default();
-        for (_, reader) in enrolled {
-            match reader.holding.share() {
-                Ok((key, present, since, share)) => {
-                    let shares = pinned.shares.entry(key).or_default();
-                    // Read once per shard, so that all of its readers are measured by one moment.
-                    if shares.present == 0 {
-                        shares.present = present;
-                    }
-                    shares.begun.entry(since).or_default().add(share);
-                }
-                Err(alone) => pinned.bytes += alone,
-            }
-        }
-        pinned.bytes += pinned.shares.values().map(Shares::bytes).sum::<u64>();
-        pinned
-    }
-
-    /// Takes one reader out.
-    fn remove(&mut self, holding: &Holding) {
-        match holding.share() {
-            Ok((key, _, since, share)) => {
-                let Some(shares) = self.shares.get_mut(&key) else { return };
-                let before = shares.bytes_from(since);
-                let Some(begun) = shares.begun.get_mut(&since) else { return };
-                begun.readers -= 1;
-                begun.parts -= share.parts;
-                if begun.readers == 0 {
-                    shares.begun.remove(&since);
-                }
-                self.bytes = self.bytes + shares.bytes_from(since) - before;
-            }
-            Err(alone) => self.bytes -= alone,
-        }
-    }
-}
-
-// === impl Shares ===
-
-impl Shares {
-    fn bytes(&self) -> u64 {
-        let ends = self.begun.keys().skip(1).copied().chain([self.present]);
-        self.begun.iter().zip(ends).map(|((since, share), end)| share.bytes(*since, end)).sum()
-    }
-
-    /// What those keep alive that began at `since` or were the last before it: what changes when
-    /// one of the former goes.
-    fn bytes_from(&self, since: u64) -> u64 {
-        let end = |after: u64| {
-            let later = self.begun.range(after.saturating_add(1)..).next();
-            later.map_or(self.present, |(since, _)| *since)
-        };
-        let before = self.begun.range(..since).next_back();
-        let at = self.begun.get_key_value(&since);
-        before.into_iter().chain(at).map(|(since, share)| share.bytes(*since, end(*since))).sum()
-    }
-}
-
-// === impl Share ===
-
-impl Share {
-    fn add(&mut self, other: Self) {
-        self.readers += other.readers;
-        self.parts = self.parts.saturating_add(other.parts);
-        self.whole = self.whole.max(other.whole);
-    }
-
-    fn bytes(&self, since: u64, end: u64) -> u64 {
-        end.saturating_sub(since).min(self.parts).min(self.whole)
-    }
-}
-
-// === impl Holding ===
-
-impl Holding {
-    /// The reader's share, the present of its kind, and where it began; or what it holds alone.
-    fn share(&self) -> Result<(ShareKey, u64, u64, Share), u64> {
-        match self {
-            Self::Alone(bytes) => Err(*bytes),
-            Self::State { turnover, since, part, whole } => Ok((
-                (Arc::as_ptr(turnover), true),
-                turnover.replaced(),
-                *since,
-                Share { readers: 1, parts: *part, whole: *whole },
-            )),
-            Self::Events { turnover, since } => Ok((
-                (Arc::as_ptr(turnover), false),
-                turnover.forgotten(),
-                *since,
-                Share { readers: 1, parts: EVENTS, whole: EVENTS },
-            )),
-        }
     }
 }
 

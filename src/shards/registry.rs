@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::{
     api::resource::{GroupVersionResource, ResourceType},
-    cache::log::LogBudget,
+    cache::{joined::JoinedRoom, log::LogBudget},
     codec::object::Representation,
     sync::Mutex,
     telemetry::metrics::Metrics,
@@ -43,6 +43,7 @@ pub struct Registry {
     hubs: Arc<[Arc<Hub>]>,
     budget: LogBudget,
     history_room: Arc<HistoryRoom>,
+    joined_room: Arc<JoinedRoom>,
     start: Starter,
     metrics: Metrics,
     /// Set while the cached objects are over their budget: no further shard is opened.
@@ -92,6 +93,7 @@ impl Registry {
             hubs,
             budget,
             history_room: Arc::new(HistoryRoom::new(budget.bytes)),
+            joined_room: Arc::default(),
             start,
             metrics: Metrics::default(),
             full: AtomicBool::new(false),
@@ -154,7 +156,9 @@ impl Registry {
                 let resource = Arc::clone(resource);
                 let shard =
                     Shard::new(id, resource, fingerprint, representation, self.budget, hubs);
-                let shard = shard.sharing(Arc::clone(&self.history_room)).counting(&self.metrics);
+                let (history, joined) = (&self.history_room, &self.joined_room);
+                let shard = shard.sharing(Arc::clone(history), Arc::clone(joined));
+                let shard = shard.counting(&self.metrics);
                 let shard = if must { shard } else { shard.within(Arc::clone(&self.object_room)) };
                 let shard = Arc::new(shard);
                 let filler = (self.start)(Arc::clone(&shard));

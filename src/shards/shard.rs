@@ -24,6 +24,7 @@ use crate::{
     },
     cache::{
         audience::AudienceKey,
+        joined::JoinedRoom,
         log::{LogBudget, Replay},
         past::PastStates,
         watch_cache::{Snapshot, Violation, WatchCache},
@@ -36,7 +37,6 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-use self::history::LogBeginnings;
 use super::{
     counted::Counted,
     history_room::HistoryRoom,
@@ -115,7 +115,6 @@ pub struct Shard {
     /// What objects may take; `None` without a limit.
     object_room: Option<Arc<ObjectRoom>>,
     turnover: Arc<Turnover>,
-    log_beginnings: Mutex<LogBeginnings>,
     counted: Option<Counted>,
 }
 
@@ -145,7 +144,6 @@ impl Shard {
             history_room: Arc::new(HistoryRoom::new(u64::MAX)),
             object_room: None,
             turnover: Arc::default(),
-            log_beginnings: Mutex::new(LogBeginnings::default()),
             counted: None,
         }
     }
@@ -162,9 +160,10 @@ impl Shard {
         self.counted.as_ref()
     }
 
-    /// Extends its log only as far as the room that it shares with others allows.
+    /// Extends its log, and joins batches, only as far as the room that it shares with others allows.
     #[must_use]
-    pub fn sharing(self, history_room: Arc<HistoryRoom>) -> Self {
+    pub fn sharing(self, history_room: Arc<HistoryRoom>, joined_room: Arc<JoinedRoom>) -> Self {
+        self.cache.lock().share_room(joined_room);
         Self { history_room, ..self }
     }
 
@@ -255,8 +254,6 @@ impl Shard {
         let mut cache = self.cache.lock();
         let before = cache.forgotten_bytes();
         let (published, outcome) = cache.apply(burst, now);
-        self.turnover.add_events(published.events, published.weight);
-        self.turnover.add(0, cache.forgotten_bytes() - before);
         for (audience, cores, batch) in published.batches {
             for core in cores {
                 if let Some(hub) = self.hubs.get(usize::from(core.0)) {
@@ -265,6 +262,9 @@ impl Shard {
             }
         }
         self.publish(&cache, |progress| progress.failure = None);
+        // Not before: whoever finds the state that was shown must not have it counted as a newer one.
+        self.turnover.add_events(published.events, published.weight);
+        self.turnover.add(0, cache.forgotten_bytes() - before);
         if let Some(counted) = &self.counted {
             counted.received(published.events);
         }
@@ -349,17 +349,18 @@ impl Shard {
         let (object_bytes, log_bytes) = cache.resident_bytes();
         let watchers = cache.audiences().watchers();
         let (audiences, unindexed_audiences) = cache.audiences().len();
-        let objects = self.published.load().as_ref().map_or(0, |snapshot| snapshot.objects.len());
+        let (objects, deflated_bytes, place_bytes) =
+            self.published.load().as_ref().map_or((0, 0, 0), |snapshot| {
+                let objects = &snapshot.objects;
+                (objects.len(), objects.deflated_bytes(), objects.place_bytes())
+            });
         let past_bytes = cache.past().map_or(0, PastStates::bytes);
         let log_events = cache.history_len();
-        drop(cache);
-        // A walk over all pages, not under the lock.
-        let deflated_bytes =
-            self.snapshot().map_or(0, |snapshot| snapshot.objects.deflated_bytes());
         Figures {
             objects,
-            object_bytes: object_bytes + deflated_bytes,
+            object_bytes: object_bytes + deflated_bytes + place_bytes,
             deflated_bytes,
+            place_bytes,
             log_events,
             log_bytes,
             past_bytes,
@@ -369,7 +370,7 @@ impl Shard {
         }
     }
 
-    /// Bytes kept alive by the log, as in [`Shard::figures`], which looks at every page besides.
+    /// Bytes kept alive by the log, as in [`Shard::figures`].
     pub fn log_bytes(&self) -> u64 {
         self.cache.lock().resident_bytes().1
     }
@@ -413,10 +414,12 @@ impl Shard {
 pub struct Figures {
     /// Objects held.
     pub objects: usize,
-    /// Bytes of the objects, pages and indexes, deflated forms included.
+    /// Bytes of the objects, pages and indexes, deflated forms and places of values included.
     pub object_bytes: u64,
     /// Bytes of the deflated forms alone.
     pub deflated_bytes: u64,
+    /// Bytes of the places alone.
+    pub place_bytes: u64,
     /// Events in the log.
     pub log_events: usize,
     /// Bytes kept alive by the log.

@@ -32,8 +32,9 @@ pub struct Subscription {
 pub enum Next {
     /// Events that happened together.
     Batch(Arc<Batch>),
-    /// The watcher was too slow for its feed; these are the events after what it has seen.
-    Replay(Replay),
+    /// The watcher was too slow for its feed; these are the events after what it has seen, with what
+    /// had left the log before they were taken ([`Turnover::forgotten`](super::turnover::Turnover)).
+    Replay(Replay, u64),
     /// All events up to this version have been taken; a bookmark is due.
     Bookmark(ResourceVersion),
     /// Nothing; the waker will be called.
@@ -83,10 +84,14 @@ impl Subscription {
                 }
                 Next::Batch(batch)
             }
-            Pull::Behind => match self.shard.catch_up(self, self.seen) {
-                Some(replay) => Next::Replay(replay),
-                None => Next::Ended,
-            },
+            Pull::Behind => {
+                // Read first: they may be counted as older than they are, never as newer.
+                let forgotten = self.shard.turnover().forgotten();
+                match self.shard.catch_up(self, self.seen) {
+                    Some(replay) => Next::Replay(replay, forgotten),
+                    None => Next::Ended,
+                }
+            }
             Pull::Drained => match bookmark {
                 Some(version) => {
                     self.seen = self.seen.max(version);

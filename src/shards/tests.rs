@@ -133,7 +133,7 @@ impl Reader<'_> {
                         self.saw(event.resource_version().get());
                     }
                 }
-                Next::Replay(replay) => {
+                Next::Replay(replay, _) => {
                     for event in replay {
                         subscription.mark_seen(event.resource_version());
                         if event.seen_through(self.key).is_some() {

@@ -11,7 +11,7 @@ use crate::cache::{
 fn batch(number: u64) -> Arc<Batch> {
     let object = Pod::new("ns", "a", number).object();
     let event = Arc::new(Event::new(Change::Set { object, previous: None }));
-    Arc::new(Batch::new(vec![(event, EventKind::Added)], Form::Full))
+    Arc::new(Batch::new(vec![(event, EventKind::Added)], Form::Full, &Arc::default()))
 }
 
 fn number(batch: &Batch) -> u64 {
@@ -33,10 +33,17 @@ fn a_batch_is_its_frames_in_order() {
         .iter()
         .flat_map(|(event, kind)| event.frame(*kind, Form::Full, &codec).to_vec())
         .collect();
-    let batch = Batch::new(events, Form::Full);
-    assert_eq!(batch.bytes(&codec), &expected);
-    assert_eq!(batch.last(), Some(version(6)));
-    assert_eq!(batch.events().len(), 3);
+    let room = Arc::new(JoinedRoom::new(2 * expected.len() - 1));
+    let batches = [events.clone(), events.clone()].map(|of| Batch::new(of, Form::Full, &room));
+    assert_eq!(batches[0].bytes(&codec).unwrap(), &expected);
+    assert_eq!(room.left(), expected.len() - 1, "exactly as long as it is");
+    assert_eq!(batches[0].last(), Some(version(6)));
+    assert_eq!(batches[0].events().len(), 3);
+    assert_eq!(batches[1].bytes(&codec), None, "no room");
+    let single = Batch::new(events[..1].to_vec(), Form::Full, &Arc::new(JoinedRoom::new(0)));
+    assert!(expected.starts_with(single.bytes(&codec).unwrap()), "the event's own");
+    drop(batches);
+    assert_eq!(room.left(), 2 * expected.len() - 1);
 }
 
 #[test]
@@ -83,21 +90,29 @@ fn a_feed_is_bounded_and_says_so() {
 }
 
 #[test]
-fn what_is_forgotten_puts_the_slow_behind_and_nobody_else() {
+fn what_nobody_takes_for_some_beats_puts_the_slow_behind_and_nobody_else() {
     let mut feed = Feed::default();
     let (mut slow, mut fast) = (feed.attach(), feed.attach());
-    for at in 1..=3 {
+    for at in 1..=2 {
         feed.push(batch(at));
-    }
-    for _ in 0..2 {
         assert!(matches!(feed.pull(&mut fast), Pull::Batch(_)));
     }
-    feed.forget(ResourceVersion::new(2).unwrap());
+    feed.beat();
+    feed.push(batch(3));
+    for _ in 1..BEATS {
+        feed.beat();
+        assert_eq!(feed.len(), 3);
+    }
+    feed.beat();
     assert_eq!(feed.len(), 1);
     assert!(matches!(feed.pull(&mut slow), Pull::Behind));
     assert!(matches!(feed.pull(&mut fast), Pull::Batch(next) if number(&next) == 3));
     feed.detach(slow);
     assert!(feed.is_empty(), "nobody waits for it any more");
+    (0..BEATS).for_each(|_| feed.beat());
+    feed.push(batch(4));
+    feed.beat();
+    assert!(matches!(feed.pull(&mut fast), Pull::Batch(next) if number(&next) == 4));
 }
 
 #[test]

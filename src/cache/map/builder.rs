@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{
     OrderedMap,
+    derived::Derived,
     node::Node,
     page::{PAGE_MAX_OBJECTS, PAGE_TARGET_BYTES, Page},
     totals::Totals,
@@ -22,6 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct MapBuilder {
     join: ItemJoin,
+    derived: Arc<Derived>,
     /// Written pages, in key order.
     pages: Vec<Node>,
     written: Totals,
@@ -38,9 +40,10 @@ pub struct MapBuilder {
 
 impl MapBuilder {
     /// No objects yet.
-    pub const fn new(join: ItemJoin) -> Self {
+    pub fn new(join: ItemJoin) -> Self {
         Self {
             join,
+            derived: Arc::default(),
             pages: Vec::new(),
             written: Totals { count: 0, item_bytes: 0, resident_bytes: 0 },
             open: Vec::new(),
@@ -100,7 +103,8 @@ impl MapBuilder {
         if !self.open.is_empty() {
             self.close_page();
         }
-        let mut map = OrderedMap { join: self.join, root: Node::above(self.pages) };
+        let root = Node::above(self.pages);
+        let mut map = OrderedMap { join: self.join, root, derived: self.derived };
         for straggler in self.stragglers {
             map.insert(straggler);
         }
@@ -110,7 +114,7 @@ impl MapBuilder {
     fn close_page(&mut self) {
         let objects = std::mem::take(&mut self.open);
         self.open_item_bytes = 0;
-        let page = Page::write(self.join, objects);
+        let page = Page::write(self.join, &self.derived, objects);
         self.written += page.totals();
         self.pages.push(Node::Page(Arc::new(page)));
     }

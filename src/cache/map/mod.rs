@@ -12,6 +12,7 @@
 //! | | |
 //! |---|---|
 //! | `totals` | sums that branches keep |
+//! | `derived` | the count of what readers made |
 //! | `leaves` | the objects of a page in small groups |
 //! | `page` | joined bytes, overlay, deflated form |
 //! | `deflated` | a page's items as a DEFLATE block |
@@ -25,6 +26,7 @@
 mod builder;
 mod column;
 mod deflated;
+mod derived;
 mod iteration;
 mod key_range;
 mod leaves;
@@ -43,6 +45,7 @@ use std::{
     sync::Arc,
 };
 
+use derived::Derived;
 use node::{Node, Search};
 use page::Page;
 use totals::Totals;
@@ -65,14 +68,16 @@ pub struct OrderedMap {
     join: ItemJoin,
     /// `None` when empty.
     root: Option<Node>,
+    /// One for all versions.
+    derived: Arc<Derived>,
 }
 
 // === impl OrderedMap ===
 
 impl OrderedMap {
     /// An empty map whose lists are joined in this way.
-    pub const fn new(join: ItemJoin) -> Self {
-        Self { join, root: None }
+    pub fn new(join: ItemJoin) -> Self {
+        Self { join, root: None, derived: Arc::default() }
     }
 
     /// A map of these objects in any order; of two with the same key the last wins. Their bytes
@@ -114,7 +119,7 @@ impl OrderedMap {
         if let Some(root) = &mut self.root {
             return root.insert_at_root(self.join, object);
         }
-        let page = Page::write(self.join, vec![object]);
+        let page = Page::write(self.join, &self.derived, vec![object]);
         self.root = Some(Node::Page(Arc::new(page)));
         None
     }
@@ -145,26 +150,21 @@ impl OrderedMap {
     }
 
     /// The memory held by this version: page buffers, changed objects and an estimate of the
-    /// attributes, without [`Self::deflated_bytes`]. Versions share most of it.
+    /// attributes, without [`Self::deflated_bytes`] and [`Self::place_bytes`]. Versions share most of
+    /// it.
     pub fn resident_bytes(&self) -> u64 {
         self.totals().resident_bytes
     }
 
-    /// The memory held by the deflated forms of this version's pages. Walks over all pages.
+    /// The memory held by the deflated forms of pages, by all versions of the map and whoever else
+    /// has some.
     pub fn deflated_bytes(&self) -> u64 {
-        let mut bytes = 0;
-        if let Some(root) = &self.root {
-            root.for_each_page(&mut |page| {
-                bytes += page.deflated().get().map_or(0, |block| block.bytes.len() as u64);
-            });
-        }
-        bytes
+        self.derived.deflated()
     }
 
-    /// The memory of what this version knows of where values stand, made by searches. Walks over
-    /// all pages.
+    /// The memory of what all versions of the map know of where values stand, made by searches.
     pub fn place_bytes(&self) -> u64 {
-        self.root.as_ref().map_or(0, Node::place_bytes)
+        self.derived.places()
     }
 
     /// The objects whose keys are in the range, in key order.
@@ -189,7 +189,9 @@ impl OrderedMap {
     ) -> Result<(), TooLong> {
         let (start, end) = self.ranks(&range);
         match &self.root {
-            Some(root) if start < end => Search::new(root, term, start..end, looks, visit).run(),
+            Some(root) if start < end => {
+                Search::new(root, &self.derived, term, start..end, looks, visit).run()
+            }
             _ => Ok(()),
         }
     }

@@ -221,27 +221,6 @@ impl Node {
             (Self::Page(_), Self::Branch(_)) | (Self::Branch(_), Self::Page(_)) => None,
         }
     }
-
-    /// The memory of what the subtree knows of where values stand.
-    pub(super) fn place_bytes(&self) -> u64 {
-        match self {
-            Self::Page(page) => page.places().bytes(),
-            Self::Branch(branch) => {
-                let below = branch.nodes().map(Self::place_bytes).sum::<u64>();
-                below + branch.places.bytes()
-            }
-        }
-    }
-
-    /// Shows every page.
-    pub(super) fn for_each_page<'a>(&'a self, visit: &mut impl FnMut(&'a Arc<Page>)) {
-        match self {
-            Self::Page(page) => visit(page),
-            Self::Branch(branch) => {
-                branch.children.iter().for_each(|child| child.node.for_each_page(visit));
-            }
-        }
-    }
 }
 
 // === impl Branch ===
@@ -250,11 +229,6 @@ impl Branch {
     /// The subtrees in key order.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.children.iter().map(|child| &child.node)
-    }
-
-    /// Where it is kept in which children values stand.
-    pub(super) const fn places(&self) -> &PlacesByColumn {
-        &self.places
     }
 
     /// The child that holds the key if any does.

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{deflated::Deflated, leaves::Leaves, places::PlacesByColumn, totals::Totals};
+use super::{
+    deflated::Deflated, derived::Derived, leaves::Leaves, places::PlacesByColumn, totals::Totals,
+};
 use crate::codec::{item_join::ItemJoin, object::Object};
 
 /// The item bytes of a freshly built page. 64 KiB blocks of pods deflate to 1.13 × the size of one
@@ -43,7 +45,7 @@ const DEAD_PART_OF_LARGE: u64 = 8;
 const SMALL_OBJECT_BYTES: u64 = 2 * 1024;
 
 /// Objects next to each other (see the module).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Page {
     objects: Leaves,
     /// The items of the last rewrite, joined. Empty in a page that was never written.
@@ -53,6 +55,8 @@ pub(super) struct Page {
     /// Of those, the objects that are not slices of `buffer`.
     overlay: Overlay,
     deflated: Deflated,
+    /// The map's count of what readers made.
+    derived: Arc<Derived>,
     /// Which objects have which values.
     places: PlacesByColumn,
 }
@@ -67,8 +71,8 @@ struct Overlay {
 // === impl Page ===
 
 impl Page {
-    /// Writes one page from objects that are sorted by key.
-    pub(super) fn write(join: ItemJoin, mut objects: Vec<Object>) -> Self {
+    /// Writes one page of the map with this count, from objects that are sorted by key.
+    pub(super) fn write(join: ItemJoin, derived: &Arc<Derived>, mut objects: Vec<Object>) -> Self {
         let mut sums = Totals::default();
         for object in &objects {
             sums += totals_of(join, object);
@@ -81,8 +85,15 @@ impl Page {
         for (object, span) in objects.iter_mut().zip(spans) {
             object.core = buffer.slice(span);
         }
-        let objects = Leaves::from_sorted(objects);
-        Self { objects, buffer, sums, ..Self::default() }
+        Self {
+            objects: Leaves::from_sorted(objects),
+            buffer,
+            sums,
+            overlay: Overlay::default(),
+            deflated: Deflated::default(),
+            derived: Arc::clone(derived),
+            places: PlacesByColumn::default(),
+        }
     }
 
     /// The page for changing: itself if no other version holds it, else a copy without the bytes.
@@ -161,6 +172,11 @@ impl Page {
         &self.deflated
     }
 
+    /// The count of what readers made of the map.
+    pub(super) const fn derived(&self) -> &Arc<Derived> {
+        &self.derived
+    }
+
     /// Where it is kept which objects have which values.
     pub(super) const fn places(&self) -> &PlacesByColumn {
         &self.places
@@ -186,7 +202,8 @@ impl Page {
             bytes > self.sums.item_bytes / 2
         });
         let upper = lower.split_off(middle.unwrap_or(0).max(1));
-        (Self::write(join, lower), Self::write(join, upper))
+        let write = |objects| Self::write(join, &self.derived, objects);
+        (write(lower), write(upper))
     }
 
     /// Writes two neighbours as one, or `None` if that would be too large.
@@ -196,7 +213,8 @@ impl Page {
         (item_bytes <= PAGE_TARGET_BYTES && count <= PAGE_MAX_OBJECTS / 2).then(|| {
             lower.deflated.release();
             upper.deflated.release();
-            Self::write(join, lower.objects.iter().chain(upper.objects.iter()).cloned().collect())
+            let objects = lower.objects.iter().chain(upper.objects.iter()).cloned();
+            Self::write(join, &lower.derived, objects.collect())
         })
     }
 
@@ -217,7 +235,7 @@ impl Page {
                 self.take_apart();
             }
         } else if count > 1 && (dead * DEAD_PART > item_bytes || 4 * self.overlay.count > count) {
-            *self = Self::write(join, self.objects.iter().cloned().collect());
+            *self = Self::write(join, &self.derived, self.objects.iter().cloned().collect());
         }
     }
 

@@ -158,7 +158,12 @@ impl PageRun {
     /// compressed by a deflater of [that kind](BlockDeflater::for_one).
     pub fn compress(&self, deflater: &mut BlockDeflater) -> DeflatedBlock {
         let mut make = || deflater.block(self.segments().iter().map(|segment| &segment[..]));
-        if self.is_whole() { self.page.deflated().get_or_make(make) } else { make() }
+        if self.is_whole() {
+            let derived = self.page.derived();
+            self.page.deflated().get_or_make(|| derived.count_block(make()))
+        } else {
+            make()
+        }
     }
 
     /// Whether the range covers the page.

@@ -1,7 +1,8 @@
 //! [`bytes_apart`]: what further versions of a map hold beyond one that is there anyway.
 //!
 //! Versions share branches, pages, the buffers of pages, and objects; each is counted once, with the
-//! first version that has it.
+//! first version that has it. What readers made of them is not counted here: the map knows the sum of
+//! all its versions.
 
 use std::sync::Arc;
 
@@ -36,14 +37,12 @@ impl Counted {
     fn add_node(&mut self, node: &Node) -> u64 {
         match node {
             Node::Branch(branch) if self.addresses.insert(Arc::as_ptr(branch) as usize) => {
-                let below = branch.nodes().map(|node| self.add_node(node)).sum::<u64>();
-                below + branch.places().bytes()
+                branch.nodes().map(|node| self.add_node(node)).sum::<u64>()
             }
             Node::Page(page) if self.addresses.insert(Arc::as_ptr(page) as usize) => {
                 let objects: u64 =
                     page.objects().iter().map(|one| self.add_object(page, one)).sum();
-                let deflated = page.deflated().get().map_or(0, |block| block.bytes.len() as u64);
-                objects + deflated + page.places().bytes() + self.add_buffer(page.buffer())
+                objects + self.add_buffer(page.buffer())
             }
             Node::Branch(_) | Node::Page(_) => 0,
         }

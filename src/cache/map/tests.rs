@@ -1,5 +1,6 @@
 //! The map against a naive model: a `BTreeMap` of the same objects.
 
+mod derived;
 mod model;
 mod searches;
 mod shared_memory;

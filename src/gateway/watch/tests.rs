@@ -17,6 +17,7 @@ use super::*;
 use crate::{
     cache::{
         fixture::{Pod, audience, bookmark, pods, version},
+        joined::JoinedRoom,
         log::LogBudget,
     },
     codec::{object::Representation, watch_event::WatchEvent},
@@ -26,6 +27,7 @@ use crate::{
         review::{Decision, ReviewError},
     },
     shards::{
+        history_room::HistoryRoom,
         hub::Hub,
         shard::{Shard, ShardId},
     },
@@ -35,6 +37,9 @@ use crate::{
 fn paused_clock() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
+
+/// Room for joined batches: short bursts find some, long ones none.
+const JOINED: usize = 1500;
 
 /// A shard of Pods with one hub, and a clock that stands.
 struct World {
@@ -77,6 +82,8 @@ impl World {
         let hubs: Arc<[Arc<Hub>]> = [Arc::clone(&hub)].into();
         let budget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(3600) };
         let shard = Shard::new(ShardId(1), pods(), 1, Representation::Json, budget, hubs);
+        let history_room = Arc::new(HistoryRoom::new(u64::MAX));
+        let shard = shard.sharing(history_room, Arc::new(JoinedRoom::new(JOINED)));
         if let WatchEvent::Bookmark(bookmark) = bookmark(1) {
             shard.learn_template(bookmark.template);
         }
@@ -278,6 +285,30 @@ async fn a_slow_reader_goes_on_from_the_log_and_ends_when_it_is_gone() {
     world.shard.limit_log(0, Instant::now());
     assert!(slow.taken().is_empty());
     assert!(slow.ended, "without a word");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bursts_that_find_no_room_are_sent_frame_by_frame() {
+    let world = World::new(&[pod("a", 7)], 10);
+    let mut client = world.after(everything(), 10, world.limits(600, 1 << 16)).unwrap();
+    client.read();
+    let mut segments = |numbers: std::ops::Range<u64>| {
+        let events = numbers.clone().map(|number| pod("a", number).event("MODIFIED")).collect();
+        world.shard.apply(events, Instant::now()).unwrap();
+        world.hub.deliver();
+        let waker = Waker::from(Arc::clone(&client.woken));
+        let Poll::Ready(Some(frame)) = client.body.poll_data(&mut Context::from_waker(&waker))
+        else {
+            panic!("events are there")
+        };
+        frame.iter().for_each(|segment| client.received.extend_from_slice(segment));
+        let expected: Vec<_> = numbers.map(|number| format!("MODIFIED {number}")).collect();
+        assert_eq!(client.taken(), expected);
+        frame.segment_count()
+    };
+    assert_eq!(segments(11..14), 1, "joined");
+    assert_eq!(segments(14..64), 50, "too long");
+    assert_eq!(segments(64..66), 1);
 }
 
 #[tokio::test(start_paused = true)]

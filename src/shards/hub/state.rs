@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) feeds: HashMap<(ShardId, AudienceId), Members>,
     pub(super) watchers: Slab<Watcher>,
     pub(super) due: BTreeMap<u64, Vec<usize>>,
+    /// Feeds that may hold batches: those that were pushed to since the last beat, or held some then.
+    filled: Vec<(ShardId, AudienceId)>,
     /// Of watchers that have something to look at, still to be called.
     pub(super) waking: VecDeque<Waker>,
 }
@@ -39,6 +41,8 @@ pub(super) struct State {
 pub(super) struct Members {
     pub(super) feed: Feed,
     pub(super) watchers: Vec<usize>,
+    /// Whether it is among those that may hold batches.
+    is_filled: bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +70,7 @@ pub(super) enum Bookmark {
 /// Watchers woken before others get a turn: their looks and writes take about a millisecond.
 const SLICE: usize = 256;
 
-/// Room for wakers that is kept from one burst to the next: 64 KiB.
+/// Room for wakers and names of feeds that is kept from one burst to the next: 64 KiB each.
 const KEPT: usize = 4096;
 
 // === impl State ===
@@ -86,7 +90,6 @@ impl State {
             match message {
                 Message::Batch(shard, audience, batch) => self.push(shard, audience, batch),
                 Message::End(shard) => self.end(shard, |_| true),
-                Message::Forget(shard, version) => self.forget(shard, version),
                 Message::EndBetween(shard, after, before) => {
                     self.end(shard, |begins| begins > after && begins < before);
                 }
@@ -97,6 +100,9 @@ impl State {
     fn push(&mut self, shard: ShardId, audience: AudienceId, batch: Arc<Batch>) {
         let Some(members) = self.feeds.get_mut(&(shard, audience)) else { return };
         members.feed.push(batch);
+        if !std::mem::replace(&mut members.is_filled, true) {
+            self.filled.push((shard, audience));
+        }
         for watcher in &members.watchers {
             let watcher = self.watchers.get_mut(*watcher);
             self.waking.extend(watcher.and_then(|watcher| watcher.waker.take()));
@@ -118,11 +124,17 @@ impl State {
         }
     }
 
-    /// Lets go of batches up to a version, which only stalled watchers have not taken by now.
-    fn forget(&mut self, shard: ShardId, version: ResourceVersion) {
-        let feeds = self.feeds.iter_mut().filter(|((of, _), _)| *of == shard);
-        for (_, members) in feeds {
-            members.feed.forget(version);
+    /// One beat for the feeds that hold batches: only stalled watchers have not taken the old ones.
+    pub(super) fn age(&mut self) {
+        let feeds = &mut self.feeds;
+        self.filled.retain(|key| {
+            let Some(members) = feeds.get_mut(key) else { return false };
+            members.feed.beat();
+            members.is_filled = !members.feed.is_empty();
+            members.is_filled
+        });
+        if self.filled.is_empty() && self.filled.capacity() > KEPT {
+            self.filled = Vec::new();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which shards go when memory is short, and in which order.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use super::*;
 use crate::{
@@ -10,10 +10,11 @@ use crate::{
         event::{Change, Event},
         fixture::{Pod, audience, pods, version},
         log::LogBudget,
+        map::{Column, Term},
         past::Past,
     },
-    codec::object::Representation,
-    shards::{hub::Hub, shard::ShardId},
+    codec::{gzip::BlockDeflater, object::Representation},
+    shards::{hub::Hub, readers::Holding, shard::ShardId},
 };
 
 #[test]
@@ -28,6 +29,7 @@ fn past_states_go_before_anything_else() {
     let shards = [Arc::new(shard)];
     let objects = shards[0].figures().object_bytes;
 
+    shards[0].tend_past(Instant::now());
     let sum = |held: Held| held.object_bytes + held.past_bytes;
     let both = sum(count(&shards, 1 << 30));
     assert!(both > objects, "{both} includes what only the past holds");
@@ -173,6 +175,46 @@ async fn a_resource_over_its_own_budget_leaves_others_alone() {
     assert_eq!(fill.reach(1 << 20), Ok(()));
     relieve(&registry, &of_pods(bytes * 2));
     assert!(open(&registry, Representation::Json, Need::Requests).is_some(), "it fits again");
+}
+
+#[tokio::test]
+async fn what_a_resource_loses_for_its_own_budget_counts_no_more_against_all() {
+    let registry = registry();
+    let bytes = fill(&registry, Representation::Json, Need::Requests);
+    let pods_type = pods();
+    let gvr = GroupVersionResource::new("", "v1", "nodes");
+    let nodes = Arc::new(ResourceType { gvr, ..(*pods_type).clone() });
+    let shard = registry.open(&nodes, 1, Representation::Json, Need::Requests).unwrap();
+    shard.fill_with(vec![Pod::new("ns", "a", 5).object()], version(10), Instant::now(), 0).unwrap();
+    let turnover = Arc::clone(shard.turnover());
+    let reader = registry.readers().enrol(
+        Holding::State { since: 0, turnover: Arc::clone(&turnover), part: 8, whole: 8 },
+        || panic!("there is room"),
+    );
+    turnover.add(8, 0);
+    let resources = vec![(group_resource(&pods_type.gvr), bytes - 1)];
+    // Too little for both, and enough for what is left of them.
+    let held = relieve(&registry, &Budgets { objects: bytes * 3 / 2, resources, ..AMPLE });
+    let left: Vec<_> = registry.all().iter().map(|shard| shard.key().gvr.clone()).collect();
+    assert_eq!(left, std::slice::from_ref(&nodes.gvr));
+    assert!(!registry.is_full());
+    assert_eq!((held.shards, held.object_bytes, held.pinned_bytes), (1, bytes, 8));
+    drop(reader);
+}
+
+#[tokio::test]
+async fn what_readers_made_of_the_objects_counts_with_them() {
+    let registry = registry();
+    let bytes = fill(&registry, Representation::Json, Need::Requests);
+    let objects = registry.all()[0].snapshot().unwrap().objects.clone();
+    let term = Term { column: Column::Name, value: "a".into() };
+    objects.search(&term, .., 1000, |_| ControlFlow::Continue(())).unwrap();
+    objects.pages(..).for_each(|run| drop(run.compress(&mut BlockDeflater::new())));
+    let held = relieve(&registry, &AMPLE);
+    assert!(held.place_bytes > 0 && held.deflated_bytes > 0, "{held:?}");
+    assert_eq!(held.object_bytes, bytes + held.place_bytes + held.deflated_bytes);
+    relieve(&registry, &budget(held.object_bytes - 1));
+    assert!(registry.all().is_empty());
 }
 
 /// As many logs as wish are extended between two looks at memory.

@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicUsize;
+use std::{mem, sync::atomic::AtomicUsize};
 
 use super::*;
 
@@ -66,6 +66,48 @@ fn readers_of_one_version_count_once_and_only_what_changed() {
     assert_eq!(stage.readers.pinned(), 50 * MIB);
     drop(first);
     assert_eq!((stage.readers.pinned(), stage.readers.len()), (0, 0));
+}
+
+#[test]
+fn a_small_reader_hides_nothing_of_a_large_one_before_it() {
+    let stage = Stage::new();
+    let mut readers = vec![stage.state(50 * MIB)];
+    stage.turnover.add(1, 0);
+    readers.push(stage.part(MIB, 50 * MIB));
+    stage.turnover.add(50 * MIB, 0);
+    assert_eq!(stage.readers.pinned(), 50 * MIB + 1);
+    // Versions that have nothing in common, each with a small reader after it.
+    for _ in 0..4 {
+        readers.push(stage.state(50 * MIB));
+        stage.turnover.add(1, 0);
+        readers.push(stage.part(MIB, 50 * MIB));
+        stage.turnover.add(50 * MIB, 0);
+    }
+    assert_eq!(stage.readers.pinned(), 5 * (50 * MIB + 1));
+    let begun = Instant::now();
+    let held = stage.readers.relieve(110 * MIB, u64::MAX, begun);
+    assert_eq!(held, 5 * (50 * MIB + 1), "none is slow yet");
+    let later = begun + SLOW;
+    assert_eq!(stage.readers.relieve(110 * MIB, u64::MAX, later), 2 * (50 * MIB + 1));
+    assert_eq!(stage.cuts(), [9, 8, 7, 6, 5, 4], "and no more than had to");
+}
+
+#[test]
+fn small_readers_of_many_versions_are_no_more_than_their_sizes() {
+    let stage = Stage::new();
+    let readers: Vec<_> = (0..100)
+        .map(|_| {
+            let reader = stage.part(MIB, 50 * MIB);
+            stage.turnover.add(20 * MIB, 0);
+            reader
+        })
+        .collect();
+    assert_eq!(stage.readers.pinned(), 100 * MIB);
+    let _whole = stage.state(50 * MIB);
+    stage.turnover.add(200 * MIB, 0);
+    assert_eq!(stage.readers.pinned(), 150 * MIB);
+    drop(readers);
+    assert_eq!(stage.readers.pinned(), 50 * MIB);
 }
 
 #[test]

@@ -56,11 +56,6 @@ impl Shard {
         let shown = cache.resource_version();
         let before = cache.resident_bytes();
         let (outcome, discarded) = cache.fill(arrival);
-        match outcome {
-            Ok(Fill::Changed) => self.turnover.add(before.0, before.1),
-            Ok(Fill::Unchanged) => self.turnover.add(0, before.1),
-            _ => {}
-        }
         if let Ok(fill) = outcome {
             match (fill, shown) {
                 (Fill::Changed, _) => self.tell_all(&Message::End(self.id)),
@@ -74,6 +69,12 @@ impl Shard {
                 progress.failure = None;
                 progress.unfillable = false;
             });
+        }
+        // When the new state is shown: see `apply`.
+        match outcome {
+            Ok(Fill::Changed) => self.turnover.add(before.0, before.1),
+            Ok(Fill::Unchanged) => self.turnover.add(0, before.1),
+            _ => {}
         }
         drop(cache);
         drop((held, discarded));
@@ -105,7 +106,6 @@ impl Shard {
     pub fn clear(&self, closed: bool) {
         let mut cache = self.cache.lock();
         let before = cache.resident_bytes();
-        self.turnover.add(before.0, before.1);
         let discarded = cache.clear();
         self.tell_all(&Message::End(self.id));
         self.publish(&cache, |progress| {
@@ -113,6 +113,7 @@ impl Shard {
             progress.cleared += 1;
             progress.closed |= closed;
         });
+        self.turnover.add(before.0, before.1);
         drop(cache);
         drop(discarded);
     }
@@ -123,7 +124,6 @@ impl Shard {
     pub fn withdraw(&self, reason: &str, unfillable: bool) {
         let mut cache = self.cache.lock();
         let before = cache.resident_bytes();
-        self.turnover.add(before.0, before.1);
         let discarded = cache.withdraw();
         self.tell_all(&Message::End(self.id));
         self.publish(&cache, |progress| {
@@ -131,6 +131,7 @@ impl Shard {
             progress.failure = Some(reason.into());
             progress.unfillable = unfillable;
         });
+        self.turnover.add(before.0, before.1);
         drop(cache);
         drop(discarded);
     }

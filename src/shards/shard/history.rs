@@ -1,21 +1,13 @@
-//! The shard's log at its beginning: extended backwards, and cut to what it may keep.
+//! The shard's log: extended backwards at its beginning, and cut to what it may keep.
 
 use std::{sync::Arc, time::Instant};
 
 use crate::{
     api::version::ResourceVersion,
     cache::{beginning::Beginning, event::Event},
-    shards::hub::Message,
 };
 
 use super::Shard;
-
-/// Where the log began when it was last looked at, and where feeds know it to begin.
-#[derive(Debug, Default)]
-pub(super) struct LogBeginnings {
-    seen: Option<ResourceVersion>,
-    told: Option<ResourceVersion>,
-}
 
 // === impl Shard ===
 
@@ -59,12 +51,5 @@ impl Shard {
         let before = cache.forgotten_bytes();
         cache.limit_log(bytes, now);
         self.turnover.add(0, cache.forgotten_bytes() - before);
-        // What was gone at the last look has been taken by all watchers that take what they get.
-        let mut beginnings = self.log_beginnings.lock();
-        let seen = std::mem::replace(&mut beginnings.seen, cache.log_start());
-        if let Some(version) = seen.filter(|_| seen > beginnings.told) {
-            beginnings.told = seen;
-            self.tell_all(&Message::Forget(self.id, version));
-        }
     }
 }

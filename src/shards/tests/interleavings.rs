@@ -16,6 +16,7 @@
 //! | a batch wakes only the first, an overrun or a bookmark nobody | a watcher sleeps for ever |
 //! | `Hub::poll` keeps the first waker it was given | a watcher sleeps for ever |
 //! | `EndBetween` with its bounds | a watch from either bound ended |
+//! | `Shard::apply` counts what changed before it shows the new state | a state held and not counted |
 //! | `Shard::publish` tells of a version before it shows it | an older state found |
 
 use std::{
@@ -191,7 +192,7 @@ impl Seen {
                         .iter()
                         .for_each(|(event, _)| self.event(event.resource_version()));
                 }
-                Next::Replay(replay) => {
+                Next::Replay(replay, _) => {
                     for event in replay {
                         subscription.mark_seen(event.resource_version());
                         if event.seen_through(&audience_of(self.step)).is_some() {
@@ -304,6 +305,26 @@ fn who_is_told_of_a_version_finds_it() {
         let writer = world.write(&[&[11], &[12, 13]]);
         writer.join().unwrap();
         readers.into_iter().for_each(|reader| reader.join().unwrap());
+        world.end();
+    });
+}
+
+/// A list that takes the state that is shown has it counted from then on, or from before.
+#[test]
+fn a_state_is_never_counted_as_newer_than_it_is() {
+    explore(|| {
+        let world = World::new(1, 100);
+        let reader = {
+            let shard = Arc::clone(&world.shard);
+            thread::spawn(move || {
+                let since = shard.turnover().replaced();
+                (since, shard.resource_version().unwrap().get())
+            })
+        };
+        let writer = world.write(&[&[11]]);
+        writer.join().unwrap();
+        let (since, at) = reader.join().unwrap();
+        assert!(at == 11 || world.shard.turnover().replaced() > since);
         world.end();
     });
 }

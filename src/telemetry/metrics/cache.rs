@@ -1,9 +1,13 @@
 //! The cache: what each shard holds, how it came to, and what all of them may take.
 //!
 //! What a shard holds is read when it is asked for; only what happens is counted. Shards are those of
-//! types that upstream serves, so their labels are as many as those are.
+//! types that upstream serves, so their labels are as many as those are, and those of what happened
+//! to types that have come and gone are bounded.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -11,6 +15,8 @@ use parking_lot::Mutex;
 use super::{
     by_word::ByWord,
     definition::{Definition, Samples},
+    resource::OTHER,
+    watches::MAX_RESOURCES,
 };
 
 const SHARD: &[&str] = &["group", "version", "resource", "representation"];
@@ -174,10 +180,14 @@ pub enum Cause {
 const CAUSES: [&str; 7] =
     ["expired", "broken", "ended", "violation", "stalled", "withdrawn", "cleared"];
 
+/// How often each was the outcome of a fill.
+type Outcomes = BTreeMap<&'static str, u64>;
+
 /// Counts what happens to shards: seldom, so under one lock.
 #[derive(Debug)]
 pub struct Cache {
-    fills: Mutex<HashMap<(String, String, &'static str), u64>>,
+    /// By group and resource.
+    fills: Mutex<HashMap<(String, String), Outcomes>>,
     refills: ByWord<7>,
     went_back: AtomicU64,
 }
@@ -191,8 +201,12 @@ impl Cache {
 
     /// A shard of this resource was filled.
     pub fn filled(&self, group: &str, resource: &str, outcome: &'static str) {
-        let key = (group.to_owned(), resource.to_owned(), outcome);
-        *self.fills.lock().entry(key).or_insert(0) += 1;
+        let mut fills = self.fills.lock();
+        let mut key = (group.to_owned(), resource.to_owned());
+        if fills.len() >= MAX_RESOURCES && !fills.contains_key(&key) {
+            key = (OTHER.group.to_owned(), OTHER.resource.to_owned());
+        }
+        *fills.entry(key).or_default().entry(outcome).or_insert(0) += 1;
     }
 
     /// A shard that was filled is to be filled anew.
@@ -207,11 +221,33 @@ impl Cache {
 
     pub(super) fn sample(&self, samples: &mut Samples) {
         samples.count(&WENT_BACK, &[], self.went_back.load(Relaxed));
-        for ((group, resource, outcome), count) in self.fills.lock().iter() {
-            samples.count(&FILLS, &[group, resource, outcome], *count);
+        for ((group, resource), outcomes) in self.fills.lock().iter() {
+            for (outcome, count) in outcomes {
+                samples.count(&FILLS, &[group, resource, outcome], *count);
+            }
         }
         for (cause, count) in self.refills.iter() {
             samples.count(&REFILLS, &[cause], count);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_that_come_and_go_are_counted_together_in_the_end() {
+        let cache = Cache::new();
+        cache.filled("", "pods", "first");
+        for number in 0..2 * MAX_RESOURCES {
+            cache.filled("example.com", &format!("things{number}"), "first");
+        }
+        cache.filled("", "pods", "changed");
+        let fills = cache.fills.lock();
+        assert_eq!(fills.len(), MAX_RESOURCES + 1);
+        let of = |resource: &str| &fills[&(String::new(), resource.to_owned())];
+        assert_eq!(of("pods"), &BTreeMap::from([("changed", 1), ("first", 1)]));
+        assert_eq!(of(OTHER.resource)["first"], MAX_RESOURCES as u64 + 1);
     }
 }

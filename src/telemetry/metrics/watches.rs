@@ -114,7 +114,7 @@ struct Delivered {
 pub struct ForwardedWatch(Arc<ResourceWatches>);
 
 /// Resources that are kept apart; later ones count as other ones.
-const MAX_RESOURCES: usize = 8192;
+pub(super) const MAX_RESOURCES: usize = 8192;
 
 /// Of as many hand-overs one is timed. Reading the clock costs about 25 ns, a hand-over some 4 µs.
 const TIMED: u64 = 8;

@@ -14,6 +14,7 @@ use super::{Branch, Node};
 use crate::{
     cache::map::{
         column::{self, Term},
+        derived::Derived,
         page::Page,
         places::Places,
     },
@@ -40,6 +41,8 @@ pub(in crate::cache::map) struct Search<'a, 's, V> {
     looks: usize,
     visit: V,
     root: &'a Node,
+    /// Counts what is learned.
+    derived: &'a Arc<Derived>,
 }
 
 /// Why a search ends before the end of its range.
@@ -54,12 +57,13 @@ impl<'a, 's, V: FnMut(&'a Object) -> ControlFlow<()>> Search<'a, 's, V> {
     /// term are shown, in key order.
     pub(in crate::cache::map) fn new(
         root: &'a Node,
+        derived: &'a Arc<Derived>,
         term: &'s Term,
         ranks: Range<usize>,
         looks: usize,
         visit: V,
     ) -> Self {
-        Self { term, hash: column::hash(&term.value), ranks, looks, visit, root }
+        Self { term, hash: column::hash(&term.value), ranks, looks, visit, root, derived }
     }
 
     /// Searches. What was found out of places by a search that took too long helps the next one.
@@ -139,7 +143,8 @@ impl<'a, 's, V: FnMut(&'a Object) -> ControlFlow<()>> Search<'a, 's, V> {
             self.spend(places.len() / ENTRIES_LIKE_A_LOOK)?;
             below.push(places);
         }
-        let places = Arc::new(Places::of_children(&self.term.column, below.into_iter()));
+        let places = Places::of_children(&self.term.column, below.into_iter(), self.derived);
+        let places = Arc::new(places);
         branch.places.keep(&places);
         ControlFlow::Continue(places)
     }
@@ -151,7 +156,7 @@ impl<'a, 's, V: FnMut(&'a Object) -> ControlFlow<()>> Search<'a, 's, V> {
         }
         self.spend(page.totals().count)?;
         let values = page.objects().iter().map(|object| column.value(&object.attributes));
-        let places = Arc::new(Places::of_objects(column, values));
+        let places = Arc::new(Places::of_objects(column, values, self.derived));
         page.places().keep(&places);
         ControlFlow::Continue(places)
     }

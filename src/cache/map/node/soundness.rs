@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Branch, Child, MAX_CHILDREN, Node};
-use crate::codec::item_join::ItemJoin;
+use crate::{cache::map::page::Page, codec::item_join::ItemJoin};
 
 impl Node {
     /// Panics if an invariant of the tree is broken; returns its height.
@@ -33,6 +33,14 @@ impl Node {
             assert!(below.iter().all(|key| *key < pair[1].lowest.key));
         }
         heights[0] + 1
+    }
+
+    /// Shows every page.
+    pub(in super::super) fn for_each_page<'a>(&'a self, visit: &mut impl FnMut(&'a Arc<Page>)) {
+        match self {
+            Self::Page(page) => visit(page),
+            Self::Branch(branch) => branch.nodes().for_each(|node| node.for_each_page(visit)),
+        }
     }
 
     /// Shows the address and size of every allocation of the tree apart from the objects' bytes

@@ -54,3 +54,20 @@ async fn a_watch_that_lags_holds_events_until_it_has_caught_up() {
     assert_eq!(client.taken().len(), 1189);
     assert_eq!((readers.len(), readers.pinned()), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stalled_watch_has_not_taken_is_the_logs_alone() {
+    let (readers, cutter) = (Arc::<Readers>::default(), Cutter::default());
+    let (world, limits) = enrolled(&readers, &cutter);
+    let mut client = world.after(everything(), 10, limits).unwrap();
+    client.read();
+    for version in 11..20 {
+        world.apply(&Pod::new("ns", "a", version), "MODIFIED");
+    }
+    world.ticks(4);
+    assert!(client.poll().is_some());
+    assert_eq!(readers.len(), 1, "its feed has forgotten, and it can be cut off");
+    assert_eq!(client.taken().len(), 9);
+    world.apply(&Pod::new("ns", "a", 20), "MODIFIED");
+    assert_eq!((client.taken(), readers.len()), (vec!["MODIFIED 20".to_owned()], 0));
+}

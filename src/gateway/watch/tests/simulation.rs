@@ -138,7 +138,7 @@ impl Simulation {
                 self.log_was_cut = true;
             }
             Action::Flood => {
-                let batch = Arc::new(Batch::new(Vec::new(), Form::Full));
+                let batch = Arc::new(Batch::new(Vec::new(), Form::Full, &Arc::default()));
                 let message = Message::Batch(ShardId(999), some_audience(), batch);
                 (0..70_000).for_each(|_| hub.send(message.clone()));
             }
