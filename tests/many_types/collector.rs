@@ -41,7 +41,7 @@ pub(crate) async fn watches_every_type(cluster: Arc<Cluster>) -> Result<()> {
     // What everybody costs, before the types.
     listed(&ground.client("admin")?, "/api/v1/configmaps").await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let (empty, started) = (ground.resident()?, Instant::now());
+    let (empty, started) = (ground.usage()?, Instant::now());
 
     let flags = ["--controllers=garbage-collector-controller"];
     let _manager = cluster.start_controller_manager(&ground.kubeconfig(CONTROLLERS)?, &flags)?;
@@ -59,14 +59,16 @@ pub(crate) async fn watches_every_type(cluster: Arc<Cluster>) -> Result<()> {
     collects(&ground, &admin, types).await?;
 
     let shards = ground.metric("watchgate_cache_filled", "").await?;
-    let full = ground.resident()?;
-    let (cpu, quiet) = (ground.cpu()?, Instant::now());
+    let (full, quiet) = (ground.usage()?, Instant::now());
     tokio::time::sleep(QUIET).await;
-    let cpu = (ground.cpu()? - cpu) / quiet.elapsed().as_secs_f64();
+    let cpu = (ground.usage()?.cpu - full.cpu).as_secs_f64() / quiet.elapsed().as_secs_f64();
+    let each = full.memory.saturating_sub(empty.memory) as f64 / shards;
     println!(
-        "{shards} shards: {empty} KiB before, {full} KiB with them, {:.1} KiB each; {:.1} ms of CPU a second \
+        "{shards} shards: {} KiB before, {} KiB with them, {:.1} KiB each; {:.1} ms of CPU a second \
          with {} watches open",
-        full.saturating_sub(empty) as f64 / shards,
+        empty.memory >> 10,
+        full.memory >> 10,
+        each / 1024.0,
         cpu * 1000.0,
         ground.metric("watchgate_watches", "").await?,
     );
