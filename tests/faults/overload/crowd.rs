@@ -27,7 +27,9 @@ const WATCHES: usize = 500;
 /// In each round.
 const READERS: usize = 10;
 const TICKS: usize = 10;
-const REQUESTS_EACH: usize = 5;
+
+/// In each round and of each kind: more than may go upstream at a time.
+const REQUESTS_EACH: usize = 20;
 
 /// Beside what [`MEMORY_MORE`] is of: the gateway's and TLS's buffers of a stalled reader on its own connection, and a
 /// watch that shares one.

@@ -74,8 +74,8 @@ pub(super) async fn fates(stalled: Vec<Stalled>, whole: usize) -> Result<Vec<Fat
 /// cut off, and those that were not must have been the last to come.
 pub(super) fn the_oldest_were_cut(fates: &[Fate]) -> Result<()> {
     let (cut, left): (Vec<Fate>, Vec<Fate>) = fates.iter().partition(|fate| fate.is_cut);
-    eprintln!("{} of {} readers were cut off; left: {left:?}", cut.len(), fates.len());
     let first = left.first().context("those were cut as well for whom there was room")?;
+    eprintln!("{} of {} readers were cut off, up to round {}", cut.len(), fates.len(), first.round);
     ensure!(left.iter().all(|fate| fate.round == first.round), "of two rounds: {left:?}");
     let of_it = fates.iter().filter(|fate| fate.round == first.round).count();
     ensure!(
