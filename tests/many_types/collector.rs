@@ -16,6 +16,16 @@ use crate::ground::{self, CONTROLLERS, Ground, create, direct, listed, until};
 /// As many as the gateway fills at the same time.
 const AT_ONCE: usize = 20;
 
+/// What an empty shard may take of memory.
+const SHARD_BYTES: u64 = 64 << 10;
+
+/// What the first fills take whatever their number: connections, buffers, built-in types that do have objects, all in a
+/// debug build. Seen are 6 MiB with 100 types, where it would outweigh the shards.
+const ONCE_BYTES: u64 = 8 << 20;
+
+/// From so many types on the shards must account for all that there is.
+const MANY: usize = 1_000;
+
 /// How long the gateway is left alone to see what it costs.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -62,16 +72,18 @@ pub(crate) async fn watches_every_type(cluster: Arc<Cluster>) -> Result<()> {
     let (full, quiet) = (ground.usage()?, Instant::now());
     tokio::time::sleep(QUIET).await;
     let cpu = (ground.usage()?.cpu - full.cpu).as_secs_f64() / quiet.elapsed().as_secs_f64();
-    let each = full.memory.saturating_sub(empty.memory) as f64 / shards;
+    let grown = full.memory.saturating_sub(empty.memory);
     println!(
         "{shards} shards: {} KiB before, {} KiB with them, {:.1} KiB each; {:.1} ms of CPU a second \
          with {} watches open",
         empty.memory >> 10,
         full.memory >> 10,
-        each / 1024.0,
+        grown as f64 / shards / 1024.0,
         cpu * 1000.0,
         ground.metric("watchgate_watches", "").await?,
     );
+    let once = if types < MANY { ONCE_BYTES } else { 0 };
+    ensure!(grown <= once + shards as u64 * SHARD_BYTES, "{grown} bytes more for {shards} shards");
     let (at_once, forwarded, twice) = fills.with(|counts| {
         let of_types = counts.by_path.iter().filter(|(path, _)| path.contains("many.example.com"));
         let twice: Vec<_> =
