@@ -60,11 +60,16 @@ pub(crate) async fn watches_every_type(cluster: Arc<Cluster>) -> Result<()> {
         let filled: BTreeSet<&str> = filled.collect();
         (0..types).all(|number| filled.contains(cluster_path(number).as_str()))
     };
-    until("every type is filled", patience, || async {
+    let waited = until("every type is filled", patience, || async {
         Ok(fills.with(is_filled)
             && ground.metric("watchgate_cache_filled", "things").await? >= types as f64)
-    })
-    .await?;
+    });
+    if let Err(late) = waited.await {
+        let filled = ground.metric("watchgate_cache_filled", "things").await?;
+        let gateway = ground.gateway.log()?;
+        let tail: Vec<&str> = gateway.lines().rev().take(20).collect();
+        return Err(late.context(format!("{filled} of {types} are filled\n{}", tail.join("\n"))));
+    }
     println!("all filled in {:.1?}", started.elapsed());
     collects(&ground, &admin, types).await?;
 
