@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use watchgate_cluster::{Client, Cluster};
 
-use crate::fills::Fills;
+use crate::fills::{Counts, Fills};
 use crate::ground::{self, CONTROLLERS, Ground, create, direct, listed, until};
 
 /// As many as the gateway fills at the same time.
@@ -55,21 +55,7 @@ pub(crate) async fn watches_every_type(cluster: Arc<Cluster>) -> Result<()> {
 
     let flags = ["--controllers=garbage-collector-controller"];
     let _manager = cluster.start_controller_manager(&ground.kubeconfig(CONTROLLERS)?, &flags)?;
-    let is_filled = |counts: &crate::fills::Counts| {
-        let filled = counts.by_path.keys().filter_map(|path| path.split(' ').next());
-        let filled: BTreeSet<&str> = filled.collect();
-        (0..types).all(|number| filled.contains(cluster_path(number).as_str()))
-    };
-    let waited = until("every type is filled", patience, || async {
-        Ok(fills.with(is_filled)
-            && ground.metric("watchgate_cache_filled", "things").await? >= types as f64)
-    });
-    if let Err(late) = waited.await {
-        let filled = ground.metric("watchgate_cache_filled", "things").await?;
-        let gateway = ground.gateway.log()?;
-        let tail: Vec<&str> = gateway.lines().rev().take(20).collect();
-        return Err(late.context(format!("{filled} of {types} are filled\n{}", tail.join("\n"))));
-    }
+    every_type_is_filled(&ground, &fills, types, patience).await?;
     println!("all filled in {:.1?}", started.elapsed());
     collects(&ground, &admin, types).await?;
 
@@ -100,6 +86,31 @@ pub(crate) async fn watches_every_type(cluster: Arc<Cluster>) -> Result<()> {
     ensure!(at_once > 1 || types < 2, "the fills ran one by one");
     ensure!(twice.is_empty(), "filled more than once: {twice:?}");
     ground.end().await
+}
+
+/// Waits until memory has all types; says how far it came if it takes too long.
+async fn every_type_is_filled(
+    ground: &Ground,
+    fills: &Fills,
+    types: usize,
+    patience: Duration,
+) -> Result<()> {
+    let is_filled = |counts: &Counts| {
+        let filled = counts.by_path.keys().filter_map(|path| path.split(' ').next());
+        let filled: BTreeSet<&str> = filled.collect();
+        (0..types).all(|number| filled.contains(cluster_path(number).as_str()))
+    };
+    let waited = until("every type is filled", patience, || async {
+        Ok(fills.with(is_filled)
+            && ground.metric("watchgate_cache_filled", "things").await? >= types as f64)
+    });
+    if let Err(late) = waited.await {
+        let filled = ground.metric("watchgate_cache_filled", "things").await?;
+        let gateway = ground.gateway.log()?;
+        let tail: Vec<&str> = gateway.lines().rev().take(20).collect();
+        return Err(late.context(format!("{filled} of {types} are filled\n{}", tail.join("\n"))));
+    }
+    Ok(())
 }
 
 /// The collector sees what goes: an owner's dependents, of another type, go after it. Afterwards memory and store agree.

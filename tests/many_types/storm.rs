@@ -93,13 +93,7 @@ pub(crate) async fn most_of_a_resource_is_deleted(cluster: Arc<Cluster>) -> Resu
     the_survivors_are_there(&listed(&through, &all).await?, &listed(&admin, &all).await?)?;
 
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let slept = read(sleeper, doomed.count, patience, |_| ()).await?;
-    println!("who took nothing was told of {} deletions, and ended", slept.deleted.len());
-    ensure!(slept.is_ended, "it was told all, which the log can't have had");
-    ensure!(
-        watchers[0].deleted.starts_with(&slept.deleted),
-        "not from the beginning, or with gaps"
-    );
+    who_slept_was_ended(&read(sleeper, doomed.count, patience, |_| ()).await?, &watchers[0])?;
     let late = through.get(&target).stream().await?;
     let origin = late.headers.get("cache-status").map(http::HeaderValue::as_bytes);
     ensure!(origin != Some(b"watchgate; hit"), "the log still has all: {:?}", late.headers);
@@ -189,6 +183,14 @@ fn every_watcher_was_told(watchers: &[Seen], doomed: Doomed) -> Result<()> {
     }
     ensure!(names.into_iter().eq(wanted), "not every deletion was told once");
     println!("{} watchers were told of every deletion", watchers.len());
+    Ok(())
+}
+
+/// Who took nothing for so long is told what there still was, from the beginning and without a gap, and is ended then.
+fn who_slept_was_ended(slept: &Seen, awake: &Seen) -> Result<()> {
+    ensure!(slept.is_ended, "it was told all, which the log can't have had");
+    ensure!(awake.deleted.starts_with(&slept.deleted), "not from the beginning, or with gaps");
+    println!("who took nothing was told of {} deletions, and ended", slept.deleted.len());
     Ok(())
 }
 

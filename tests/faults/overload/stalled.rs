@@ -24,9 +24,9 @@ pub(super) struct Stalled {
 /// What became of one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fate {
-    pub(super) round: usize,
+    round: usize,
     opened: Instant,
-    pub(super) is_cut: bool,
+    is_cut: bool,
 }
 
 impl Stalled {
@@ -71,18 +71,18 @@ pub(super) async fn fates(stalled: Vec<Stalled>, whole: usize) -> Result<Vec<Fat
 }
 
 /// There is room for what the readers of one round keep alive, and not for two rounds: all others must have been
-/// cut off, and those that were not must have been the last to come.
+/// cut off, and nobody may have been who came later than those that were not. Whom the gateway saw for the first time in
+/// the same look are the same age to it.
 pub(super) fn the_oldest_were_cut(fates: &[Fate]) -> Result<()> {
     let (cut, left): (Vec<Fate>, Vec<Fate>) = fates.iter().partition(|fate| fate.is_cut);
     let first = left.first().context("those were cut as well for whom there was room")?;
-    eprintln!("{} of {} readers were cut off, up to round {}", cut.len(), fates.len(), first.round);
-    ensure!(left.iter().all(|fate| fate.round == first.round), "of two rounds: {left:?}");
-    let of_it = fates.iter().filter(|fate| fate.round == first.round).count();
-    ensure!(
-        left.len() == of_it,
-        "{} of {of_it} of a round are left, for which is room",
-        left.len()
+    eprintln!(
+        "{} of {} readers were cut off; left of round {}",
+        cut.len(),
+        fates.len(),
+        first.round
     );
+    ensure!(left.iter().all(|fate| fate.round == first.round), "of two rounds: {left:?}");
     for fate in &cut {
         let younger = fate.opened.saturating_duration_since(first.opened);
         ensure!(younger < LOOKS, "{fate:?} was cut, and not the older {first:?}");
