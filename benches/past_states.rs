@@ -1,42 +1,32 @@
 //! States at past versions: what it costs to rebuild one from the log, beside a LIST of the present.
 //!
-//! `cargo bench --bench past_states`. 10,000 pod-like objects of 5 KB; 10,000 events after the state
-//! that is wanted, scattered over all objects or confined to 100 of them. LIST figures include one
+//! `cargo bench --bench past_states`. 10,000 pods of 6.5 KB (see `pods/mod.rs`); 10,000 events after the
+//! state that is wanted, scattered over all objects or confined to 100 of them. LIST figures include one
 //! copy into a 16 KiB buffer, as a TLS writer makes it; those of a rebuild include letting go of the
 //! state. What a rebuilt state holds beyond the present one is printed.
 
+mod pods;
+
 use std::{
     hint::black_box,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::{Buf, Bytes};
-use compact_str::{CompactString, format_compact};
 use criterion::{Criterion, criterion_group, criterion_main};
 use watchgate::{
-    api::{
-        object_key::ObjectKey,
-        resource::{GroupVersionResource, Origin, ResourceType, Scope},
-        selector::built_in::field_schema_for,
-        version::ResourceVersion,
-    },
     cache::{
         log::LogBudget,
         map::{OrderedMap, bytes_apart},
         past::{Past, Rebuild},
         watch_cache::{Arrival, WatchCache},
     },
-    codec::{
-        ResourceCodec,
-        object::{Object, ObjectAttributes, Representation},
-        segments::Segments,
-        watch_event::WatchEvent,
-    },
+    codec::{object::Representation, segments::Segments, watch_event::WatchEvent},
 };
 
+use pods::{Pods, version};
+
 const OBJECTS: u64 = 10_000;
-const LENGTH: usize = 5_000;
 const EVENTS: u64 = 10_000;
 
 /// The version of the first fill, and of the state that is wanted.
@@ -54,53 +44,17 @@ impl Random {
     }
 }
 
-fn version(number: u64) -> ResourceVersion {
-    ResourceVersion::new(number).expect("greater than zero")
-}
-
-fn object(number: u64, at: u64) -> Object {
-    let name = format!("pod-{number:06}");
-    let mut core = format!(r#""metadata":{{"name":"{name}","resourceVersion":"{at}"}},"spec":["#);
-    while core.len() + 60 < LENGTH {
-        core += &format!(r#"{{"name":"container-{}","image":"service:{at}"}},"#, core.len());
-    }
-    core += "null]}";
-    Object {
-        attributes: Arc::new(ObjectAttributes {
-            key: ObjectKey::new(&format!("team-{:02}", number % 17), &name),
-            resource_version: version(at),
-            labels: Arc::new([(
-                CompactString::from("app"),
-                format_compact!("service-{}", number % 200),
-            )]),
-            fields: Box::new([format_compact!("node-{:04}", number % 1_000)]),
-            metadata: 0..0,
-            resource_version_span: 0..0,
-        }),
-        core: Bytes::from(core),
-    }
-}
-
 /// A cache that has seen the events, each of one of the first `changed` objects.
 fn cache(changed: u64) -> WatchCache {
-    let gvr = GroupVersionResource::new("", "v1", "pods");
-    let pods = ResourceType {
-        fields: field_schema_for(&gvr),
-        gvr,
-        kind: "Pod".into(),
-        list_kind: "PodList".into(),
-        scope: Scope::Namespaced,
-        origin: Origin::BuiltIn,
-    };
-    let codec = ResourceCodec::new(&pods, Representation::Json);
+    let mut pods = Pods::new(Representation::Json);
     let budget = LogBudget { bytes: 1 << 30, age: Duration::from_secs(600) };
-    let mut cache = WatchCache::new(&codec, budget);
-    let objects = (0..OBJECTS).map(|number| object(number, number + 1)).collect();
-    let objects = OrderedMap::from_objects(codec.item_join(), objects);
+    let mut cache = WatchCache::new(&pods.codec, budget);
+    let objects = (0..OBJECTS).map(|number| pods.object(number, number + 1)).collect();
+    let objects = OrderedMap::from_objects(pods.codec.item_join(), objects);
     cache.fill(Arrival::new(objects, version(FILLED))).0.expect("the first fill");
     let mut random = Random(42);
     for event in 1..=EVENTS {
-        let object = object(random.below(changed), FILLED + event);
+        let object = pods.object(random.below(changed), FILLED + event);
         let (_, outcome) = cache.apply([WatchEvent::Modified(object)], Instant::now());
         outcome.expect("events are in order");
     }
@@ -135,7 +89,7 @@ fn past_states(criterion: &mut Criterion) {
     for (name, changed) in [("scattered", OBJECTS), ("of 100 objects", 100)] {
         let mut cache = cache(changed);
         let present = cache.snapshot().expect("it is filled").objects;
-        let mut group = criterion.benchmark_group(format!("10000x5KB, events {name}"));
+        let mut group = criterion.benchmark_group(format!("10000 pods, events {name}"));
         group.sample_size(20);
         group.bench_function("list of the present", |bencher| bencher.iter(|| list(&present)));
         for back in [100, EVENTS] {

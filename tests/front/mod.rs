@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod answer;
+pub(crate) mod behind_cutter;
 pub(crate) mod rights;
 pub(crate) mod wire;
 

@@ -1,4 +1,4 @@
-//! What both tests stand on: a gateway, clients, writers, and what the kernel says of a process.
+//! What both tests stand on: a gateway, clients and writers.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use http::{Method, StatusCode};
 use serde_json::Value;
-use watchgate_cluster::{Client, Cluster, Gateway, Protocol};
+use watchgate_cluster::{Client, Cluster, Gateway, Protocol, Usage};
 
 /// The gateway's own user.
 pub(crate) const GATEWAY: &str = "watchgate";
@@ -19,9 +19,6 @@ pub(crate) const CONTROLLERS: &str = "all-controllers";
 
 /// Writers at the same time.
 const WRITERS: usize = 16;
-
-/// Ticks of `/proc/PID/stat` in a second.
-const TICKS: f64 = 100.0;
 
 /// A running gateway with what its clients need.
 pub(crate) struct Ground {
@@ -72,26 +69,9 @@ impl Ground {
         Ok(values.iter().sum::<f64>() + 0.0)
     }
 
-    /// Resident memory of the gateway in KiB.
-    pub(crate) fn resident(&mut self) -> Result<u64> {
-        let status = self.proc_file("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next());
-        Ok(kilobytes.context("no VmRSS")?.parse()?)
-    }
-
-    /// CPU time of the gateway in seconds.
-    pub(crate) fn cpu(&mut self) -> Result<f64> {
-        let stat = self.proc_file("stat")?;
-        let (_, fields) = stat.rsplit_once(')').context("no name")?;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
-        Ok(ticks / TICKS)
-    }
-
-    fn proc_file(&mut self, name: &str) -> Result<String> {
-        let pid = self.gateway.process().pid();
-        Ok(std::fs::read_to_string(format!("/proc/{pid}/{name}"))?)
+    /// What the gateway holds and has used.
+    pub(crate) fn usage(&mut self) -> Result<Usage> {
+        Usage::of(self.gateway.process().pid())
     }
 
     /// Ends the gateway, which must have lived.

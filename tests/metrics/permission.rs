@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use watchgate_cluster::{Client, Cutter, Protocol, RequestBuilder, Response};
+use watchgate_cluster::{Client, Protocol, RequestBuilder, Response};
 
 use crate::{
     exposition::Exposition,
-    front::{Front, Side, authority_of, start_gateway, until_ready},
+    front::{Front, Side, behind_cutter::BehindCutter},
 };
 
 const PATH: &str = "/watchgate/metrics";
@@ -128,20 +128,12 @@ pub(crate) async fn is_reviewed(front: Arc<Front>) -> Result<()> {
 
 /// When upstream can't be asked, nobody new may read, and is told so; who was allowed may for 9 s.
 pub(crate) async fn needs_a_review(front: Arc<Front>) -> Result<()> {
-    let cluster = &front.cluster;
-    let cutter = Cutter::start(cluster.api_server_address()).await?;
-    let kubeconfig =
-        cluster.kubeconfig_for_identity(cluster.admin(), &cutter.url(), cluster.ca_pem())?;
-    let gateway = start_gateway(&kubeconfig).await?;
-    let authority = authority_of(&gateway).await?;
-    let client =
-        |user| Client::builder(gateway.url(), &authority).token(cluster.token(user)).build();
-    let (known, unasked) = (client("scraper")?, client("unasked")?);
-    until_ready(&known).await?;
+    let behind = BehindCutter::start(&front).await?;
+    let (known, unasked) = (behind.client("scraper")?, behind.client("unasked")?);
     let _exposition = Exposition::of(&known).await?;
-    cutter.refuse().await;
+    behind.cutter.refuse().await;
     let _exposition = Exposition::of(&known).await?;
-    for client in [&unasked, &Client::builder(gateway.url(), &authority).build()?] {
+    for client in [&unasked, &behind.anonymous().build()?] {
         let answer = client.get(PATH).send().await?;
         ensure!(answer.status == StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
         ensure!(answer.header("retry-after") == Some("1"), "{answer:?}");
@@ -150,14 +142,13 @@ pub(crate) async fn needs_a_review(front: Arc<Front>) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(11)).await;
     let answer = known.get(PATH).send().await?;
     ensure!(answer.status == StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
-    cutter.resume().await?;
+    behind.cutter.resume().await?;
     let exposition = Exposition::of(&known).await?;
     let failed = [("outcome", "failed")];
     ensure!(exposition.sum("watchgate_access_reviews_total", &failed) >= 2.0);
     let unanswered = [("code", "none")];
     ensure!(exposition.sum("watchgate_upstream_requests_total", &unanswered) >= 2.0);
-    ensure!(gateway.stop().await?.success());
-    Ok(())
+    behind.stop().await
 }
 
 fn client(front: &Front, side: Side, protocol: Protocol) -> Result<Client> {

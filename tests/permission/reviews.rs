@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use http::StatusCode;
 use serde_json::{Value, json};
-use watchgate_cluster::{AuditPosition, Client, Cutter, Protocol};
+use watchgate_cluster::{AuditPosition, Client, Protocol};
 
-use crate::front::{Front, answer, authority_of, rights, start_gateway, until_ready};
+use crate::front::{Front, answer, behind_cutter::BehindCutter, rights};
 
 /// A user that the Node authorizer lets list its own pods.
 pub(crate) const NODE: &str = "system:node:reviewed";
@@ -156,18 +156,10 @@ pub(crate) async fn are_apart(front: Arc<Front>) -> Result<()> {
 pub(crate) async fn are_needed(front: Arc<Front>) -> Result<()> {
     let namespace = "unheard";
     let (_, list) = reader(&front, namespace, "unheard").await?;
-    let cluster = &front.cluster;
-    let cutter = Cutter::start(cluster.api_server_address()).await?;
-    let kubeconfig =
-        cluster.kubeconfig_for_identity(cluster.admin(), &cutter.url(), cluster.ca_pem())?;
-    let gateway = start_gateway(&kubeconfig).await?;
-    let authority = authority_of(&gateway).await?;
-    let client =
-        |user| Client::builder(gateway.url(), &authority).token(cluster.token(user)).build();
-    let (known, unheard) = (client("admin")?, client("unheard")?);
-    until_ready(&known).await?;
+    let behind = BehindCutter::start(&front).await?;
+    let (known, unheard) = (behind.client("admin")?, behind.client("unheard")?);
     front.warm(&known, &list).await?;
-    cutter.refuse().await;
+    behind.cutter.refuse().await;
     let answer = known.get(&list).send().await?;
     ensure!(answer::is_hit(&answer.headers), "{answer:?}");
     for target in [list.clone(), list.replace('?', "?watch=true&")] {
@@ -180,10 +172,9 @@ pub(crate) async fn are_needed(front: Arc<Front>) -> Result<()> {
     let answer = known.get(&list).send().await?;
     ensure!(answer.status == StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
     ensure!(!answer::is_hit(&answer.headers), "{answer:?}");
-    cutter.resume().await?;
+    behind.cutter.resume().await?;
     front.warm(&unheard, &list).await?;
-    ensure!(gateway.stop().await?.success());
-    Ok(())
+    behind.stop().await
 }
 
 /// A user who may read ConfigMaps in a namespace of its own, and the list that it reads.

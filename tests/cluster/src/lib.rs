@@ -35,6 +35,7 @@ mod response;
 mod restore;
 mod secrets;
 mod suite;
+mod usage;
 mod users;
 
 pub use audit::{Audit, AuditPosition};
@@ -52,4 +53,5 @@ pub use programs::{Availability, Program, Programs, availability};
 pub use release::{KUBERNETES, Release};
 pub use response::{Response, Streaming};
 pub use suite::{Fixture, Suite};
+pub use usage::Usage;
 pub use users::Token;
