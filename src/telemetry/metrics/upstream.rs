@@ -14,7 +14,7 @@ pub static REQUESTS: Definition = Definition::counter(
     "watchgate_upstream_requests_total",
     "Requests to the API server, by lane and status code; code none where no answer came. Lanes: \
      gateway (its own watches, proofs and discovery), client and client-brief (forwarded requests and \
-     access reviews with a token that was valid before: watches, and what ends soon), unproven (those with any other credential or none), and \
+     access reviews with a token that was valid before: watches, writes and reviews; and reads that end soon), unproven (those with any other credential or none), and \
      upgrade (exec, attach, port-forward). What is sent again after a broken connection counts once.",
     &["lane", "code"],
 );
