@@ -213,7 +213,7 @@ fn lists(criterion: &mut Criterion) {
 fn on_node(map: &OrderedMap, node: usize) -> usize {
     let term = Term { column: Column::Field(0), value: format_compact!("node-{node:04}") };
     let mut found = 0;
-    let searched = map.search(&term, .., usize::MAX, |_| {
+    let searched = map.search(&term, .., usize::MAX, |_, _| {
         found += 1;
         ControlFlow::Continue(())
     });

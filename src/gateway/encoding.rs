@@ -190,7 +190,7 @@ impl Plain {
 
     /// Whether the compressed form is kept for others, apart from its edges.
     fn shares_compressed(&self) -> bool {
-        matches!(self, Self::List(list) if list.is_of_pages())
+        matches!(self, Self::List(list) if list.is_of_whole_pages())
     }
 
     fn compressed(self) -> Segments {

@@ -2,7 +2,8 @@
 //!
 //! A list without selectors, or a page of one, is the map's pages as they are, compressed once per
 //! page and change. One whose selectors ask for a certain value is looked up by it; others walk the
-//! scope. The caller has shown that the snapshot is new enough and that the asker may see it.
+//! scope. Where selectors leave most of the scope in, the list is runs of pages, too, and those that
+//! are left in whole come with their compressed form. The caller has shown that the snapshot is new enough and that the asker may see it.
 
 mod items;
 
@@ -43,8 +44,14 @@ pub struct List {
     has_more: bool,
 }
 
-/// The objects of a list that is put together one by one, and what it leaves out.
-type Chosen<'a> = (Vec<&'a Object>, Option<Rest>);
+/// The objects of a list that is put together one by one, with their ranks, and what it leaves out.
+type Chosen<'a> = (Vec<(usize, &'a Object)>, Option<Rest>);
+
+/// Fewer objects than this are not worth to be looked up once more by their pages.
+const FEW: usize = 64;
+
+/// What a list that is whole pages otherwise may have of other pages: the parts at its two ends.
+const ENDS: u64 = 192 << 10;
 
 /// The body of a GET, `None` when the object is not there.
 pub fn get(
@@ -91,7 +98,7 @@ pub fn list_within(
         (Items::of_pages(pages.collect(), lead, separator), rest)
     } else {
         let (chosen, rest) = choose(snapshot, audience, &range, limit, looks)?;
-        (items_of(codec, form, &chosen), rest)
+        (items_of(snapshot, codec, form, &range, &chosen), rest)
     };
     let token = rest.as_ref().map(|rest| {
         let version = snapshot.resource_version;
@@ -167,25 +174,25 @@ fn choose<'a>(
     looks: usize,
 ) -> Result<Chosen<'a>, TooLong> {
     let mut chosen = Vec::new();
-    let mut look_at = |object: &'a Object| {
+    let mut look_at = |rank: usize, object: &'a Object| {
         if audience.admits(object) {
-            chosen.push(object);
+            chosen.push((rank, object));
         }
         if chosen.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     if let Some(term) = term(&audience.selection) {
         snapshot.objects.search(&term, range, looks, look_at)?;
     } else {
-        let mut objects = snapshot.objects.range(range);
+        let mut objects = snapshot.objects.ranked(range);
         let needed = if audience.selection.is_everything() { limit } else { usize::MAX };
         if objects.len().min(needed) > looks {
             return Err(TooLong);
         }
         // Its result tells only whether there were enough.
-        let _ = objects.try_for_each(&mut look_at);
+        let _ = objects.try_for_each(|(rank, object)| look_at(rank, object));
     }
     let last = chosen.last().filter(|_| chosen.len() == limit);
-    let rest = last.and_then(|last| {
+    let rest = last.and_then(|(_, last)| {
         let count = snapshot.objects.count(range.clone().after(last.key().as_str()));
         (count > 0).then(|| Rest { after: last.key().clone(), count })
     });
@@ -210,15 +217,26 @@ fn term(selection: &Selection) -> Option<Term> {
     of_field.or_else(of_label).or_else(of_namespace)
 }
 
-/// The items of these objects. Metadata that is cut out of whole objects is made here: nobody else
-/// has it.
-fn items_of(codec: &ResourceCodec, form: Form, objects: &[&Object]) -> Items {
-    if codec.lists_as_held(form) {
-        let cores = objects.iter().map(|object| object.core.clone());
-        return Items::of_cores(cores.collect(), codec.item_join());
+/// The items of these objects of a range. Metadata that is cut out of whole objects is made here:
+/// nobody else has it.
+fn items_of(
+    snapshot: &Snapshot,
+    codec: &ResourceCodec,
+    form: Form,
+    range: &KeyRange,
+    chosen: &[(usize, &Object)],
+) -> Items {
+    let (lead, separator) = (codec.item_lead(form), codec.item_separator(form));
+    if !codec.lists_as_held(form) {
+        let items = chosen.iter().map(|(_, object)| codec.metadata_item(object));
+        return Items::made(items.collect(), lead, separator);
     }
-    let items = objects.iter().map(|object| codec.metadata_item(object));
-    Items::made(items.collect(), codec.item_lead(form), codec.item_separator(form))
+    if chosen.len() >= FEW && chosen.len() >= snapshot.objects.count(range) / 2 {
+        let runs = snapshot.objects.runs(chosen.iter().map(|(rank, _)| *rank));
+        return Items::of_pages(runs, lead, separator);
+    }
+    let cores = chosen.iter().map(|(_, object)| object.core.clone());
+    Items::of_cores(cores.collect(), codec.item_join())
 }
 
 // === impl List ===
@@ -234,9 +252,10 @@ impl List {
         self.head.len() + self.items.length() + self.tail.len()
     }
 
-    /// Whether it is whole pages, which keep their compressed form.
-    pub fn is_of_pages(&self) -> bool {
-        self.items.pages().is_some()
+    /// Whether it is whole pages, which keep their compressed form, but for its ends.
+    pub fn is_of_whole_pages(&self) -> bool {
+        let Some(pages) = self.items.pages() else { return false };
+        pages.filter(|page| !page.is_whole()).map(PageRun::length).sum::<u64>() <= ENDS
     }
 
     /// The body as it is.
@@ -252,16 +271,39 @@ impl List {
         };
         // Their state is large, and mostly nothing is left to be compressed.
         let (mut for_many, mut for_one) = (None, None);
-        self.joined(pages.map(|page| {
-            page.deflated().unwrap_or_else(|| {
-                // What a list takes of the pages at its two ends is not kept.
-                page.compress(if page.is_whole() {
-                    for_many.get_or_insert_with(BlockDeflater::new)
-                } else {
-                    for_one.get_or_insert_with(BlockDeflater::for_one)
-                })
-            })
-        }))
+        let mut blocks = Vec::with_capacity(pages.len());
+        let mut parts = Vec::new();
+        for page in pages {
+            if !page.is_whole() {
+                parts.push(page);
+                continue;
+            }
+            blocks.extend(self.compressed_parts(&mut parts, &mut for_one));
+            let make = || page.compress(for_many.get_or_insert_with(BlockDeflater::new));
+            blocks.push(page.deflated().unwrap_or_else(make));
+        }
+        blocks.extend(self.compressed_parts(&mut parts, &mut for_one));
+        self.joined(blocks)
+    }
+
+    /// Runs that follow one another as one block, which is not kept; `None` if there are none.
+    fn compressed_parts(
+        &self,
+        parts: &mut Vec<&PageRun>,
+        deflater: &mut Option<BlockDeflater>,
+    ) -> Option<DeflatedBlock> {
+        let mut together = Segments::with_capacity(3 * parts.len());
+        for (place, part) in parts.drain(..).enumerate() {
+            if place > 0 {
+                together.push(Bytes::from_static(self.items.separator));
+            }
+            part.for_each_segment(|segment| together.push(segment));
+        }
+        let mut block = || {
+            let deflater = deflater.get_or_insert_with(BlockDeflater::for_one);
+            deflater.block(together.iter().map(AsRef::as_ref))
+        };
+        (!together.is_empty()).then(&mut block)
     }
 
     /// How many bytes [`List::compressed`] would have to compress.
@@ -272,11 +314,11 @@ impl List {
         usize::try_from(length).unwrap_or(usize::MAX)
     }
 
-    fn joined(&self, blocks: impl ExactSizeIterator<Item = DeflatedBlock>) -> Segments {
+    fn joined(&self, blocks: Vec<DeflatedBlock>) -> Segments {
         let mut gzip = GzipJoin::with_capacity(2 * blocks.len() + 4);
         let separator = DeflatedBlock::stored(self.items.separator);
         gzip.push_stored(&self.head);
-        for (place, block) in blocks.enumerate() {
+        for (place, block) in blocks.into_iter().enumerate() {
             if place == 0 {
                 gzip.push_stored(self.items.before);
             } else {

@@ -173,7 +173,19 @@ impl OrderedMap {
         Iter::new(self.root.as_ref(), start, end)
     }
 
-    /// Shows those objects of the range that have the term, in key order, until `visit` breaks.
+    /// As [`Self::range`], each with its rank: the number of objects before it in the whole map.
+    pub fn ranked(
+        &self,
+        range: impl RangeBounds<str>,
+    ) -> impl ExactSizeIterator<Item = (usize, &Object)> {
+        let (start, end) = self.ranks(&range);
+        Iter::new(self.root.as_ref(), start, end)
+            .zip(start..end)
+            .map(|(object, rank)| (rank, object))
+    }
+
+    /// Shows those objects of the range that have the term, with their ranks, in key order, until
+    /// `visit` breaks.
     ///
     /// The first search by a column looks at every object, later ones at those that have the term
     /// and at pages that were changed since.
@@ -185,7 +197,7 @@ impl OrderedMap {
         term: &Term,
         range: impl RangeBounds<str>,
         looks: usize,
-        visit: impl FnMut(&'a Object) -> ControlFlow<()>,
+        visit: impl FnMut(usize, &'a Object) -> ControlFlow<()>,
     ) -> Result<(), TooLong> {
         let (start, end) = self.ranks(&range);
         match &self.root {
@@ -218,6 +230,25 @@ impl OrderedMap {
     pub fn pages(&self, range: impl RangeBounds<str>) -> PageRuns {
         let (start, end) = self.ranks(&range);
         PageRuns::new(self.clone(), start, end)
+    }
+
+    /// Objects as bytes, page by page: those with these ranks, which ascend.
+    pub fn runs(&self, ranks: impl IntoIterator<Item = usize>) -> Vec<PageRun> {
+        let mut runs: Vec<PageRun> = Vec::new();
+        // The ranks of the page that the last run is of.
+        let mut page = 0..0;
+        for rank in ranks {
+            match runs.last_mut().filter(|_| page.contains(&rank)) {
+                Some(run) if run.goes_on_at(rank - page.start) => run.extend(),
+                _ => {
+                    let Some(root) = &self.root else { break };
+                    let located = root.locate_rank(rank);
+                    page = located.before.count..located.before.count + located.page.totals().count;
+                    runs.push(PageRun::of_one(located.page, self.join, rank - page.start));
+                }
+            }
+        }
+        runs
     }
 
     /// The first `limit` objects of a range as bytes, and what follows them: O(log n).

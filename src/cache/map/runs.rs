@@ -49,7 +49,7 @@ pub struct Rest {
     pub count: usize,
 }
 
-/// Those items of one page that belong to a range; never empty.
+/// Items of one page that follow one another; never empty.
 #[derive(Clone, Debug)]
 pub struct PageRun {
     page: Arc<Page>,
@@ -85,6 +85,21 @@ impl Iterator for PageRuns {
 // === impl PageRun ===
 
 impl PageRun {
+    /// One object of a page.
+    pub(super) fn of_one(page: &Arc<Page>, join: ItemJoin, index: usize) -> Self {
+        Self { page: Arc::clone(page), join, objects: index..index + 1 }
+    }
+
+    /// Whether the object with this index is the page's next.
+    pub(super) const fn goes_on_at(&self, index: usize) -> bool {
+        self.objects.end == index
+    }
+
+    /// Takes the page's next object in; there must be one.
+    pub(super) const fn extend(&mut self) {
+        self.objects.end += 1;
+    }
+
     /// The number of objects.
     pub fn count(&self) -> usize {
         self.objects.len()
@@ -143,7 +158,7 @@ impl PageRun {
     }
 
     /// The items as a ready block; `None` if they were not compressed yet, or never are because
-    /// the range covers the page in part.
+    /// the run covers the page in part.
     pub fn deflated(&self) -> Option<DeflatedBlock> {
         self.is_whole().then(|| self.page.deflated().get()).flatten()
     }
@@ -153,7 +168,7 @@ impl PageRun {
         self.is_whole() && self.page.deflated().is_there()
     }
 
-    /// The items as a block: the ready one, or one that is made now and, if the range covers the
+    /// The items as a block: the ready one, or one that is made now and, if the run covers the
     /// page, kept for the next reader until the page is changed. What is not kept should be
     /// compressed by a deflater of [that kind](BlockDeflater::for_one).
     pub fn compress(&self, deflater: &mut BlockDeflater) -> DeflatedBlock {
@@ -166,7 +181,7 @@ impl PageRun {
         }
     }
 
-    /// Whether the range covers the page.
+    /// Whether the run covers the page.
     pub fn is_whole(&self) -> bool {
         self.objects.len() == self.page.totals().count
     }

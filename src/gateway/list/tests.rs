@@ -218,6 +218,64 @@ fn a_name_in_a_known_scope_is_looked_up() {
     }
 }
 
+/// 400 pods on several pages, with a label `odd` for two names at the beginning, and `most` elsewhere.
+fn many() -> Snapshot {
+    let pod = |number: u64| {
+        let mut pod = Pod::new("a", &format!("p{number:03}"), 7).node(&format!("n{}", number % 7));
+        for label in 0..20 {
+            pod = pod.label(&format!("key-{label}"), &format!("{}", number * label % 31));
+        }
+        pod.label(if number == 103 || number == 105 { "odd" } else { "most" }, "yes").object()
+    };
+    let objects =
+        OrderedMap::from_objects(codec().item_join(), (100..500).map(pod).collect::<Vec<_>>());
+    Snapshot { objects, resource_version: version(100), generation: 1, template: None }
+}
+
+fn inflated(list: List) -> Vec<u8> {
+    let body: Vec<u8> = list.compressed().iter().flat_map(|part| part.to_vec()).collect();
+    let mut plain = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*body), &mut plain).unwrap();
+    plain
+}
+
+#[test]
+fn selectors_that_leave_nearly_all_in_leave_pages_as_they_are() {
+    for (labels, expected, of_whole_pages) in [
+        ("!odd", 398, true),
+        ("most", 398, true),
+        ("most=yes", 398, true),
+        ("key-1 notin (5)", 388, false),
+        // Too few of them for runs.
+        ("key-1=5", 12, false),
+        ("odd", 2, false),
+    ] {
+        let snapshot = many();
+        let all: Vec<_> = snapshot.objects.pages(..).collect();
+        let request = ListRequest::resolve(&ListOptions::default(), &pods().fields).unwrap();
+        let audience = audience("a", labels, "");
+        let made = || list(&snapshot, &codec(), Scope::Namespaced, &request, &audience);
+        let whole =
+            made().items.pages().map_or(0, |pages| pages.filter(|it| it.is_whole()).count());
+        assert_eq!(whole > 0, of_whole_pages, "{labels}: {whole} whole pages");
+        let length = made().length();
+        let plain: Vec<u8> =
+            made().plain().into_segments().iter().flat_map(|part| part.to_vec()).collect();
+        assert_eq!(plain.len(), length, "{labels}");
+        let body: serde_json::Value = serde_json::from_slice(&plain).unwrap();
+        let names =
+            body["items"].as_array().unwrap().iter().map(|it| it["metadata"]["name"].clone());
+        let admitted = snapshot.objects.range(..).filter(|object| audience.admits(object));
+        let admitted: Vec<_> = admitted.map(|object| object.key().name().to_owned()).collect();
+        assert_eq!(names.collect::<Vec<_>>(), admitted, "{labels}");
+        assert_eq!(admitted.len(), expected, "{labels}");
+        assert_eq!(inflated(made()), plain, "{labels}");
+        let kept = all.iter().filter(|page| page.is_deflated()).count();
+        assert_eq!(kept, whole, "{labels}: whole pages keep their compressed form");
+        assert_eq!(made().length_to_compress() < length / 2, of_whole_pages, "{labels}");
+    }
+}
+
 /// Whether `body` contains `part`.
 fn contains(body: &[u8], part: &[u8]) -> bool {
     body.windows(part.len()).any(|window| window == part)
@@ -225,17 +283,7 @@ fn contains(body: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn only_pages_that_are_kept_are_compressed_for_many() {
-    let pod = |number: u64| {
-        let mut pod = Pod::new("a", &format!("p{number:03}"), 7).node(&format!("n{}", number % 7));
-        for label in 0..20 {
-            pod = pod.label(&format!("key-{label}"), &format!("{}", number * label % 31));
-        }
-        pod.object()
-    };
-    let objects =
-        OrderedMap::from_objects(codec().item_join(), (100..500).map(pod).collect::<Vec<_>>());
-    let version = version(100);
-    let snapshot = Snapshot { objects, resource_version: version, generation: 1, template: None };
+    let snapshot = many();
     let options = ListOptions::decode(&Query::parse(Some("limit=250")).unwrap()).unwrap();
     let request = ListRequest::resolve(&options, &pods().fields).unwrap();
     let audience = audience("a", "", "");

@@ -208,7 +208,7 @@ async fn what_readers_made_of_the_objects_counts_with_them() {
     let bytes = fill(&registry, Representation::Json, Need::Requests);
     let objects = registry.all()[0].snapshot().unwrap().objects.clone();
     let term = Term { column: Column::Name, value: "a".into() };
-    objects.search(&term, .., 1000, |_| ControlFlow::Continue(())).unwrap();
+    objects.search(&term, .., 1000, |_, _| ControlFlow::Continue(())).unwrap();
     objects.pages(..).for_each(|run| drop(run.compress(&mut BlockDeflater::new())));
     let held = relieve(&registry, &AMPLE);
     assert!(held.place_bytes > 0 && held.deflated_bytes > 0, "{held:?}");

@@ -52,9 +52,9 @@ enum End {
     TooLong,
 }
 
-impl<'a, 's, V: FnMut(&'a Object) -> ControlFlow<()>> Search<'a, 's, V> {
+impl<'a, 's, V: FnMut(usize, &'a Object) -> ControlFlow<()>> Search<'a, 's, V> {
     /// A search of those with these ranks, which may look at so many objects. All that have the
-    /// term are shown, in key order.
+    /// term are shown with their ranks, in key order.
     pub(in crate::cache::map) fn new(
         root: &'a Node,
         derived: &'a Arc<Derived>,
@@ -124,7 +124,7 @@ impl<'a, 's, V: FnMut(&'a Object) -> ControlFlow<()>> Search<'a, 's, V> {
             self.spend(1)?;
             let object = page.objects().slice(place, place + 1).next();
             if let Some(object) = object.filter(|object| self.term.holds(&object.attributes)) {
-                (self.visit)(object).map_break(|()| End::Enough)?;
+                (self.visit)(before + place, object).map_break(|()| End::Enough)?;
             }
         }
         ControlFlow::Continue(())

@@ -162,12 +162,14 @@ pub(super) fn search<'a>(
     range: (Bound<&str>, Bound<&str>),
 ) -> Vec<&'a Object> {
     let (mut found, mut first) = (Vec::new(), None);
-    let searched = map.search(term, range, usize::MAX, |object| {
+    let searched = map.search(term, range, usize::MAX, |rank, object| {
+        assert_eq!(rank, map.count((Bound::Unbounded, Bound::Excluded(object.key().as_str()))));
         found.push(object);
         ControlFlow::Continue(())
     });
     assert_eq!(searched, Ok(()));
-    let searched = map.search(term, range, usize::MAX, |object| {
+    let searched = map.search(term, range, usize::MAX, |rank, object| {
+        assert_eq!(rank, map.count((Bound::Unbounded, Bound::Excluded(object.key().as_str()))));
         assert!(first.replace(object).is_none(), "shown after the visitor had enough");
         ControlFlow::Break(())
     });

@@ -25,13 +25,15 @@ fn named(number: u64) -> Term {
 
 /// The least number of looks that suffices.
 fn looks(map: &OrderedMap, term: &Term) -> usize {
-    (0..).find(|looks| map.search(term, .., *looks, |_| ControlFlow::Continue(())).is_ok()).unwrap()
+    (0..)
+        .find(|looks| map.search(term, .., *looks, |_, _| ControlFlow::Continue(())).is_ok())
+        .unwrap()
 }
 
 #[test]
 fn a_column_is_learned_once_and_a_change_costs_its_surroundings() {
     let mut map = large();
-    let too_few = map.search(&named(4321), .., 5000, |_| ControlFlow::Continue(()));
+    let too_few = map.search(&named(4321), .., 5000, |_, _| ControlFlow::Continue(()));
     assert_eq!(too_few, Err(TooLong));
     assert_eq!(search(&map, &named(4321), ALL).len(), 1);
     assert!(looks(&map, &named(1234)) < 30, "another value, the same column");
