@@ -11,6 +11,9 @@
 //!   [`SLOW`], the longest silent first;
 //! - while they keep more alive than they may at most: anybody, in the same order.
 //!
+//! Of those that are equally silent, as all are that came since the last call, the oldest go first: a
+//! client that reads is soon done.
+//!
 //! What readers keep alive beyond the present is an upper estimate, by [`Turnover`] (`readers/pinned.rs`):
 //! what changed between the beginnings of two readers is held by those before it, who together hold no
 //! more than they have. Readers of one version have it once.
@@ -21,6 +24,7 @@
 mod pinned;
 
 use std::{
+    cmp::Reverse,
     fmt,
     sync::{
         Arc,
@@ -79,6 +83,7 @@ pub struct Reader {
 struct Enrolled {
     holding: Holding,
     moved: Arc<AtomicBool>,
+    begun: Instant,
     /// When it was last seen to have moved.
     last: Instant,
     /// Ends it; taken by who calls it.
@@ -101,10 +106,12 @@ impl Readers {
         cut: impl Fn() + Send + Sync + 'static,
     ) -> Reader {
         let moved = Arc::new(AtomicBool::new(true));
+        let begun = Instant::now();
         let enrolled = Enrolled {
             holding,
             moved: Arc::clone(&moved),
-            last: Instant::now(),
+            begun,
+            last: begun,
             cut: Some(Box::new(cut)),
         };
         let key = self.enrolled.lock().insert(enrolled);
@@ -163,18 +170,19 @@ impl Readers {
     }
 }
 
-/// How long each reader has taken nothing, the longest silent first.
+/// How long each reader has taken nothing, in the order in which they are to go.
 fn silences(enrolled: &mut Slab<Enrolled>, now: Instant) -> Vec<(Duration, usize)> {
     let mut silent: Vec<_> = (enrolled.iter_mut())
         .map(|(key, reader)| {
             if reader.moved.swap(false, Ordering::Relaxed) {
                 reader.last = now;
             }
-            (now.saturating_duration_since(reader.last), key)
+            let silence = now.saturating_duration_since(reader.last);
+            (Reverse(silence), reader.begun, key)
         })
         .collect();
-    silent.sort_unstable_by(|left, right| right.cmp(left));
-    silent
+    silent.sort_unstable();
+    silent.into_iter().map(|(Reverse(silence), _, key)| (silence, key)).collect()
 }
 
 // === impl Reader ===
