@@ -138,7 +138,7 @@ fn indented(room: &Room, mut share: Share, plain: Plain) -> Result<(Share, Segme
 
 /// The compressed form.
 async fn compressed(plain: Plain, room: &Room) -> Result<Segments, NotEncoded> {
-    let is_short = plain.length_to_compress() <= COMPRESSED_HERE;
+    let is_short = plain.length_to_compress() <= COMPRESSED_HERE && !plain.is_being_compressed();
     if plain.shares_compressed() {
         if is_short {
             return Ok(plain.compressed());
@@ -186,6 +186,10 @@ impl Plain {
             Self::Object(bytes) => bytes.len(),
             Self::List(list) => list.length_to_compress(),
         }
+    }
+
+    fn is_being_compressed(&self) -> bool {
+        matches!(self, Self::List(list) if list.is_being_compressed())
     }
 
     /// Whether the compressed form is kept for others, apart from its edges.

@@ -314,6 +314,11 @@ impl List {
         usize::try_from(length).unwrap_or(usize::MAX)
     }
 
+    /// Whether [`List::compressed`] would wait for other threads, which may be of lower priority.
+    pub fn is_being_compressed(&self) -> bool {
+        self.items.pages().is_some_and(|mut pages| pages.any(PageRun::is_being_deflated))
+    }
+
     fn joined(&self, blocks: Vec<DeflatedBlock>) -> Segments {
         let mut gzip = GzipJoin::with_capacity(2 * blocks.len() + 4);
         let separator = DeflatedBlock::stored(self.items.separator);

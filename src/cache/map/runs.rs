@@ -168,6 +168,11 @@ impl PageRun {
         self.is_whole() && self.page.deflated().is_there()
     }
 
+    /// Whether [`Self::compress`] would wait for another thread.
+    pub fn is_being_deflated(&self) -> bool {
+        self.is_whole() && self.page.deflated().is_being_made()
+    }
+
     /// The items as a block: the ready one, or one that is made now and, if the run covers the
     /// page, kept for the next reader until the page is changed. What is not kept should be
     /// compressed by a deflater of [that kind](BlockDeflater::for_one).
