@@ -3,7 +3,7 @@
 //! A case is text only, so that it can be printed, repeated by hand and cut down. What it asks for is
 //! read off that text by rules of the tester's own, not by the gateway's code.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderValue;
@@ -78,6 +78,11 @@ impl Case {
             asker: Asker::Reader,
             http2: false,
         }
+    }
+
+    /// The path as the API server reads it: mangled cases have escapes where none are needed.
+    pub(crate) fn decoded_path(&self) -> Cow<'_, str> {
+        percent_decode_str(&self.path).decode_utf8_lossy()
     }
 
     /// The path with its query.

@@ -92,7 +92,7 @@ impl<'a> Essence<'a> {
             Body::Other(without_present(&answer.body))
         } else if let Some(stream) = case.may_watch().then(stream).flatten() {
             Body::Stream(stream)
-        } else if case.path.contains("componentstatuses") {
+        } else if case.decoded_path().contains("componentstatuses") {
             // Made for the request, in no order.
             let mut bytes = answer.body.clone();
             bytes.sort_unstable();

@@ -129,5 +129,5 @@ fn the_scenarios_that_come_with_the_program_are_allowed() {
         assert_eq!(path.file_stem().unwrap().to_str(), Some(scenario.name.as_str()));
         count += 1;
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 7);
 }

@@ -234,7 +234,7 @@ impl Page {
             if dead * DEAD_PART_OF_LARGE > item_bytes {
                 self.take_apart();
             }
-        } else if count > 1 && (dead * DEAD_PART > item_bytes || 4 * self.overlay.count > count) {
+        } else if dead * DEAD_PART > item_bytes || (count > 1 && 4 * self.overlay.count > count) {
             *self = Self::write(join, &self.derived, self.objects.iter().cloned().collect());
         }
     }

@@ -250,6 +250,15 @@ fn a_namespace_is_a_range() {
 }
 
 #[test]
+fn the_last_object_of_a_page_keeps_no_others_bytes() {
+    let objects = vec![object("a/large", 50_000, 1), object("a/small", 500, 2)];
+    let mut map = OrderedMap::from_objects(ItemJoin::Json, objects);
+    assert!(map.resident_bytes() > 50_000);
+    map.remove("a/large");
+    assert!(map.resident_bytes() < 5000, "{}", map.resident_bytes());
+}
+
+#[test]
 fn pages_are_pending_until_somebody_compresses_them() {
     let objects = (0..300).map(|number| object(&format!("{number:05}"), 1_000, 1)).collect();
     let mut map = OrderedMap::from_objects(ItemJoin::Json, objects);
