@@ -135,7 +135,7 @@ impl MemoryRow {
 }
 
 /// A gateway that has done nothing but, if wanted, to fill its cache of pods.
-async fn fresh(stage: &mut Stage, filled: bool) -> Result<()> {
+pub(super) async fn fresh(stage: &mut Stage, filled: bool) -> Result<()> {
     stage.restart_gateway(&[]).await?;
     if filled {
         warm(stage, &Ask::JSON).await?;

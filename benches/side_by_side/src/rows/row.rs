@@ -4,7 +4,13 @@ use std::{fs::File, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{fanout::Fanout, forward::Forward, memory::MemoryRow, mix::Mix, reading::Reading};
+use super::{
+    fanout::Fanout,
+    forward::Forward,
+    memory::{MemoryRow, fresh},
+    mix::Mix,
+    reading::Reading,
+};
 use crate::{progress::Progress, report::Report, servers::Stage};
 
 /// What holds for all rows of a run.
@@ -68,7 +74,11 @@ impl Row {
     /// When there is no figure. Wrong answers are in the report.
     pub(crate) async fn measure(&self, stage: &mut Stage, settings: &Settings) -> Result<Report> {
         match &self.work {
-            Work::Fanout(fanout) => Box::pin(fanout.measure(self, stage, settings)).await,
+            Work::Fanout(fanout) => {
+                // One that other rows made hold protobuf, too, would take every event in twice.
+                fresh(stage, true).await?;
+                Box::pin(fanout.measure(self, stage, settings)).await
+            }
             Work::Memory(memory) => Box::pin(memory.measure(self, stage, settings)).await,
             Work::Mix(mix) => Box::pin(mix.measure(self, stage, settings)).await,
             Work::Reading(reading) => Box::pin(reading.measure(self, stage, settings)).await,
