@@ -38,6 +38,8 @@ pub struct WholeBody {
     sized: bool,
     /// While it is worth to watch how it goes.
     reader: Option<Reader>,
+    /// Whether its bytes are a shard's own.
+    is_shared: bool,
     /// Whether its last frame is copied, since by sharing it would keep a long body alive.
     copies_last: bool,
 }
@@ -62,6 +64,7 @@ impl ResponseBody {
             max_frame,
             sized: true,
             reader: None,
+            is_shared: false,
             copies_last: false,
         })
     }
@@ -73,8 +76,22 @@ impl ResponseBody {
             max_frame,
             sized: false,
             reader: None,
+            is_shared: false,
             copies_last: false,
         })
+    }
+
+    /// The same, whose bytes are a shard's own if `is_shared`.
+    pub(super) fn shared(mut self, is_shared: bool) -> Self {
+        if let Self::Whole(body) = &mut self {
+            body.is_shared = is_shared;
+        }
+        self
+    }
+
+    /// Whether its bytes are a shard's own.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self, Self::Whole(body) if body.is_shared)
     }
 
     /// Has a long body from memory counted, and its client cut off if it does not take it. Says what

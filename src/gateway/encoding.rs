@@ -59,6 +59,8 @@ pub struct Encoding {
 pub(super) struct Encoded {
     pub(super) bytes: Content,
     pub(super) is_gzip: bool,
+    /// Whether the bytes are the shard's own, which it keeps for others, too.
+    pub(super) is_shared: bool,
 }
 
 /// A body cannot be made as the request wants it.
@@ -88,13 +90,14 @@ impl Encoding {
             return self.indented(plain, room).await;
         }
         if !self.gzip || plain.length() <= COMPRESSED_ABOVE {
-            return Ok(Encoded { bytes: plain.into_content(), is_gzip: false });
+            return Ok(plain.as_it_is());
         }
+        let is_shared = plain.shares_compressed();
         Ok(match compressed(plain.clone(), room).await {
-            Ok(bytes) => Encoded { bytes: bytes.into(), is_gzip: true },
+            Ok(bytes) => Encoded { bytes: bytes.into(), is_gzip: true, is_shared },
             Err(error) => {
                 debug!(%error, "an answer goes out uncompressed");
-                Encoded { bytes: plain.into_content(), is_gzip: false }
+                plain.as_it_is()
             }
         })
     }
@@ -121,7 +124,7 @@ impl Encoding {
     fn finished(self, room: &Room, share: Share, body: Segments) -> Result<Encoded, NotEncoded> {
         let is_gzip = self.compresses(&body);
         let body = if is_gzip { gzip::compress(&body) } else { body };
-        Ok(Encoded { bytes: room.hold(share, body)?.into(), is_gzip })
+        Ok(Encoded { bytes: room.hold(share, body)?.into(), is_gzip, is_shared: false })
     }
 
     fn compresses(self, bytes: &Segments) -> bool {
@@ -171,6 +174,11 @@ impl Plain {
             Self::Object(bytes) => bytes.len(),
             Self::List(list) => list.length(),
         }
+    }
+
+    fn as_it_is(self) -> Encoded {
+        let is_shared = matches!(&self, Self::List(list) if list.is_as_held());
+        Encoded { bytes: self.into_content(), is_gzip: false, is_shared }
     }
 
     fn into_content(self) -> Content {

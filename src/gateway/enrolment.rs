@@ -7,16 +7,13 @@ use std::sync::Arc;
 
 use crate::{
     api::version::ResourceVersion,
-    cache::{audience::AudienceKey, watch_cache::Snapshot},
-    codec::ResourceCodec,
+    cache::watch_cache::Snapshot,
     net::cutter::Cutter,
     shards::{
         readers::{Holding, Reader, Readers},
         shard::Shard,
     },
 };
-
-use super::read::{Read, What};
 
 /// Enrols what one exchange still has to send.
 #[derive(Clone, Debug)]
@@ -70,42 +67,5 @@ impl Begun {
             part,
             whole: state.objects.resident_bytes(),
         }
-    }
-}
-
-/// Whether an answer's bytes are the shard's own, and not made for it alone; and whether they are if
-/// it is compressed. Only whole pages keep their compressed form.
-pub(super) fn shares_bytes(read: &Read, shard: &Shard) -> (bool, bool) {
-    match &read.what {
-        What::List(_, audience) if !read.encoding.indented => list_shares(audience, shard.codec()),
-        _ => (false, false),
-    }
-}
-
-fn list_shares(audience: &AudienceKey, codec: &ResourceCodec) -> (bool, bool) {
-    let as_held = codec.lists_as_held(audience.form);
-    (as_held, as_held && audience.selection.is_everything())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        cache::fixture::{audience, codec, pods},
-        codec::{object::Representation, watch_event::Form},
-    };
-
-    #[test]
-    fn a_compressed_list_shares_its_bytes_if_it_is_whole_pages() {
-        let (json, all) = (codec(), audience("", "", ""));
-        let metadata = |of: AudienceKey| AudienceKey { form: Form::Metadata, ..of };
-        assert_eq!(list_shares(&all, &json), (true, true));
-        assert_eq!(list_shares(&audience("ns", "", ""), &json), (true, true));
-        assert_eq!(list_shares(&audience("", "app=a", ""), &json), (true, false));
-        assert_eq!(list_shares(&metadata(all.clone()), &json), (false, false), "cut out");
-        let [json, protobuf] = [Representation::JsonMetadata, Representation::ProtobufMetadata]
-            .map(|form| ResourceCodec::new(&pods(), form));
-        assert_eq!(list_shares(&metadata(all.clone()), &json), (false, false), "put together");
-        assert_eq!(list_shares(&metadata(all), &protobuf), (true, true));
     }
 }

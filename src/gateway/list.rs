@@ -252,6 +252,11 @@ impl List {
         self.head.len() + self.items.length() + self.tail.len()
     }
 
+    /// Whether it is made of the map's own bytes.
+    pub fn is_as_held(&self) -> bool {
+        self.items.are_as_held()
+    }
+
     /// Whether it is whole pages, which keep their compressed form, but for its ends.
     pub fn is_of_whole_pages(&self) -> bool {
         let Some(pages) = self.items.pages() else { return false };

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, header};
+use http::Response;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -41,7 +41,7 @@ use super::{
     body::ResponseBody,
     collapse,
     encoding::{Encoded, Encoding, NotEncoded, Plain, Room},
-    enrolment::{self, Begun, Enrolment},
+    enrolment::{Begun, Enrolment},
     list::{self, List},
     read::{Read, What},
     reason::ForwardReason,
@@ -116,13 +116,11 @@ impl Server {
             begin::cover(&self.histories, &shard, request).await;
         }
         let authorized = self.renew(authorized).await?;
-        let (as_they_are, compressed) = enrolment::shares_bytes(&read, &shard);
         let response = self.answer(read, &shard, &readable, authorized, circumstances).await?;
         let enrolment = Enrolment::of_this_exchange(self.registry.readers());
-        let is_compressed = response.headers().contains_key(header::CONTENT_ENCODING);
-        let shares = if is_compressed { compressed } else { as_they_are };
+        let is_shared = response.body().is_shared();
         let holding = |length| {
-            if shares {
+            if is_shared {
                 begun.state(&shard, &readable.snapshot, length)
             } else {
                 Holding::Alone(length)
@@ -143,8 +141,9 @@ impl Server {
         let max_frame = answer::max_frame(circumstances.connection);
         let media_type = shard.key().representation.media_type();
         let typed = |body, kind| answer::typed(body, media_type.content_type(kind));
-        let whole = |Encoded { bytes, is_gzip }, kind| {
-            let mut response = typed(ResponseBody::whole(bytes, max_frame), kind);
+        let whole = |Encoded { bytes, is_gzip, is_shared }, kind| {
+            let body = ResponseBody::whole(bytes, max_frame).shared(is_shared);
+            let mut response = typed(body, kind);
             if is_gzip {
                 answer::mark_compressed(response.headers_mut());
             }

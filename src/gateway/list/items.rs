@@ -83,6 +83,14 @@ impl Items {
         self.length
     }
 
+    /// Whether they are the map's own bytes.
+    pub(super) const fn are_as_held(&self) -> bool {
+        match self.pieces {
+            Pieces::Pages(_) | Pieces::Cores(..) => true,
+            Pieces::Made(_) => false,
+        }
+    }
+
     /// The pages, if there are such.
     pub(super) fn pages(&self) -> Option<slice::Iter<'_, PageRun>> {
         match &self.pieces {
