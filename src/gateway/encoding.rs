@@ -90,14 +90,14 @@ impl Encoding {
             return self.indented(plain, room).await;
         }
         if !self.gzip || plain.length() <= COMPRESSED_ABOVE {
-            return Ok(plain.as_it_is());
+            return Ok(plain.into_encoded());
         }
         let is_shared = plain.shares_compressed();
         Ok(match compressed(plain.clone(), room).await {
             Ok(bytes) => Encoded { bytes: bytes.into(), is_gzip: true, is_shared },
             Err(error) => {
                 debug!(%error, "an answer goes out uncompressed");
-                plain.as_it_is()
+                plain.into_encoded()
             }
         })
     }
@@ -176,7 +176,7 @@ impl Plain {
         }
     }
 
-    fn as_it_is(self) -> Encoded {
+    fn into_encoded(self) -> Encoded {
         let is_shared = matches!(&self, Self::List(list) if list.is_as_held());
         Encoded { bytes: self.into_content(), is_gzip: false, is_shared }
     }
