@@ -59,26 +59,12 @@ const ENROLLED_ABOVE: usize = 16 << 10;
 impl ResponseBody {
     /// Bytes of which frames of at most `max_frame` are made.
     pub fn whole(bytes: impl Into<Content>, max_frame: usize) -> Self {
-        Self::Whole(WholeBody {
-            rest: bytes.into(),
-            max_frame,
-            sized: true,
-            reader: None,
-            is_shared: false,
-            copies_last: false,
-        })
+        Self::Whole(WholeBody::new(bytes.into(), max_frame, true))
     }
 
     /// A watch of which all is known already: what it says, and that it ends then.
     pub fn stream(bytes: Segments, max_frame: usize) -> Self {
-        Self::Whole(WholeBody {
-            rest: bytes.into(),
-            max_frame,
-            sized: false,
-            reader: None,
-            is_shared: false,
-            copies_last: false,
-        })
+        Self::Whole(WholeBody::new(bytes.into(), max_frame, false))
     }
 
     /// The same, whose bytes are a shard's own if `is_shared`.
@@ -157,6 +143,10 @@ impl Body for ResponseBody {
 // === impl WholeBody ===
 
 impl WholeBody {
+    const fn new(rest: Content, max_frame: usize, sized: bool) -> Self {
+        Self { rest, max_frame, sized, reader: None, is_shared: false, copies_last: false }
+    }
+
     fn next_frame(&mut self) -> Option<Segments> {
         if self.rest.is_empty() {
             return None;

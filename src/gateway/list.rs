@@ -259,8 +259,7 @@ impl List {
 
     /// Whether it is whole pages, which keep their compressed form, but for its ends.
     pub fn is_of_whole_pages(&self) -> bool {
-        let Some(pages) = self.items.pages() else { return false };
-        pages.filter(|page| !page.is_whole()).map(PageRun::length).sum::<u64>() <= ENDS
+        self.items.pages().is_some() && self.items.parts() <= ENDS
     }
 
     /// The body as it is.
@@ -314,8 +313,8 @@ impl List {
     /// How many bytes [`List::compressed`] would have to compress.
     pub fn length_to_compress(&self) -> usize {
         let Some(pages) = self.items.pages() else { return self.items.length() };
-        let missing = pages.filter(|page| !page.is_deflated());
-        let length = missing.map(PageRun::length).sum::<u64>();
+        let missing = pages.filter(|page| page.is_whole() && !page.is_deflated());
+        let length = self.items.parts() + missing.map(PageRun::length).sum::<u64>();
         usize::try_from(length).unwrap_or(usize::MAX)
     }
 

@@ -24,6 +24,8 @@ pub(in crate::gateway) struct Items {
     pub(super) separator: &'static [u8],
     /// The length of all that there were at first.
     length: usize,
+    /// Of that, what is parts of pages: they have no compressed form that is kept.
+    parts: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -45,10 +47,15 @@ impl Items {
         lead: &'static [u8],
         separator: &'static [u8],
     ) -> Self {
-        let inside: u64 = pages.iter().map(PageRun::length).sum();
-        let inside = usize::try_from(inside).unwrap_or(usize::MAX);
-        let count = pages.len();
-        Self::new(Pieces::Pages(pages.into_iter()), (count, inside), lead, separator)
+        let (mut inside, mut parts) = (0, 0);
+        for page in &pages {
+            let length = page.length();
+            inside += length;
+            parts += if page.is_whole() { 0 } else { length };
+        }
+        let sums = (pages.len(), usize::try_from(inside).unwrap_or(usize::MAX));
+        let items = Self::new(Pieces::Pages(pages.into_iter()), sums, lead, separator);
+        Self { parts, ..items }
     }
 
     /// These cores, joined as their map joins them.
@@ -75,12 +82,17 @@ impl Items {
             0 => 0,
             count => lead.len() + inside + separator.len() * (count - 1),
         };
-        Self { pieces, before: lead, separator, length }
+        Self { pieces, before: lead, separator, length, parts: 0 }
     }
 
     /// The bytes of all items with what stands before and between them.
     pub(in crate::gateway) const fn length(&self) -> usize {
         self.length
+    }
+
+    /// The bytes of runs that are parts of pages.
+    pub(super) const fn parts(&self) -> u64 {
+        self.parts
     }
 
     /// Whether they are the map's own bytes.
